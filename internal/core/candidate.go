@@ -1,0 +1,239 @@
+package core
+
+import "time"
+
+// vacant says that the lease may be taken: it was released, never taken, or has not
+// changed for a full ttl since we saw it change. The compare-and-swap on the revision
+// protects against a renewal that we have not seen.
+func (d *decider) vacant() bool {
+	if d.v.Store.LeaseRevision == 0 || d.lease.Released {
+		return true
+	}
+	expires := d.v.Store.LeaseSeenAt.Add(d.spec.Lease.TTL.D())
+	d.wakeAt(expires)
+	return d.v.Now >= expires
+}
+
+// vacancy is what a member does while nobody leads.
+func (d *decider) vacancy() {
+	if d.mem.VacantSince == 0 || d.mem.VacantTerm != d.lease.Term {
+		d.mem.VacantSince, d.mem.VacantTerm = d.v.Now, d.lease.Term
+	}
+	if d.v.Store.Cluster.SystemID == "" {
+		d.vacantNew()
+		return
+	}
+	if d.v.Store.Paused {
+		d.say("paused", "the lease of term %d is vacant, but the cluster is paused", d.lease.Term)
+		return
+	}
+	if d.v.Stopping {
+		d.stopForExit()
+		return
+	}
+	switch {
+	case d.v.Local.Data.State != DataPresent:
+		d.say("no_data", "this member has no data to lead with: %s", d.v.Local.Data.State)
+	case !d.dataIsOurs():
+	case d.dataJob():
+		d.say("job_running", "%s is running: its data cannot lead", d.v.Local.Job.Kind)
+	case d.inst.State == StateStopped:
+		d.vacantStopped()
+	case d.inst.Standby():
+		d.vacantStandby()
+	default:
+		d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
+		d.wakeIn(10 * tickBusy)
+	}
+}
+
+// vacantNew: the cluster has no database yet; only one member may ever make it.
+func (d *decider) vacantNew() {
+	if d.v.Store.Cluster.BootstrapBy != d.v.Self {
+		d.say("waiting_for_bootstrap", "%s makes the cluster's database", d.v.Store.Cluster.BootstrapBy)
+		return
+	}
+	if d.v.Local.Data.State == DataAbsent || d.v.Local.Data.State == DataPresent && d.dataIsOurs() {
+		d.take(because("bootstrap", "this member makes the cluster's database"))
+	}
+}
+
+// vacantStopped starts stopped data as a standby, so that how far it reaches is known
+// to the last byte. The old primary waits a moment when others can stand: started
+// now, its last WAL would most likely have to be rewound a second later.
+func (d *decider) vacantStopped() {
+	if d.wasPrimary() {
+		waited := d.v.Now.Sub(d.mem.VacantSince)
+		for _, p := range d.v.Peers {
+			if fresh(p) && p.Instance.Standby() && waited < d.spec.Lease.TTL.D() {
+				d.say("others_first", "%s can stand for election; this data is started if nobody leads in %s", p.Name, (d.spec.Lease.TTL.D() - waited).Round(time.Second))
+				return
+			}
+		}
+	}
+	d.start(true, because("stand", "nobody leads: started as a standby to see how far its WAL reaches"))
+}
+
+// vacantStandby stops the receiver for good and stands for election. A standby whose
+// receiver runs could still confirm commits of the old primary after it was counted.
+func (d *decider) vacantStandby() {
+	settled := d.inst.Follows == "" || d.lease.Released // released: nobody is left who could send
+	if d.inst.Receiver || !settled {
+		if d.inst.Follows != "" {
+			d.configure(d.conf("", SyncSet{}), because("detach", "the lease of term %d is vacant: no more WAL from %s is confirmed", d.lease.Term, d.inst.Follows))
+		}
+		d.say("receiver_stopping", "waiting for the WAL receiver to end")
+		d.wakeIn(tickBusy)
+		return
+	}
+	if !d.inst.ReplayDone {
+		d.say("replaying", "replaying received WAL, at %s", d.inst.ReplayLSN)
+		d.wakeIn(tickBusy)
+		return
+	}
+	d.report.Vacant = true
+	d.elect()
+}
+
+// heard are the peers whose word counts: they judge the same term vacant and can
+// confirm nothing more to its holder.
+func (d *decider) heard() []Peer {
+	var out []Peer
+	for _, p := range d.v.Peers {
+		if fresh(p) && p.Vacant && p.Term == d.lease.Term && p.Instance.Standby() && p.Instance.SystemID == d.inst.SystemID {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// elect takes the lease when this member is the best of enough members.
+func (d *decider) elect() {
+	d.wakeIn(2 * tickBusy)
+	if d.me.Tags.NoFailover {
+		d.say("no_failover", "this member is tagged no_failover")
+		return
+	}
+	heard := d.heard()
+	if d.outranked(heard) || !d.forced() && !d.covered(heard) {
+		return
+	}
+	d.take(because("elected", "at %s, ahead of or equal to %s", d.inst.Position(), peerNames(heard)))
+}
+
+// outranked says (with the reason) that another member should take the lease.
+func (d *decider) outranked(heard []Peer) bool {
+	mine, better := d.inst.Position(), 0
+	for _, p := range heard {
+		m, ok := d.member(p.Name)
+		if !ok || m.Tags.NoFailover {
+			continue
+		}
+		switch p.Instance.Position().Compare(mine) {
+		case 1:
+			d.say("behind", "%s is at %s, this member at %s", p.Name, p.Instance.Position(), mine)
+			return !d.forced()
+		case 0:
+			if d.ranksBefore(m) {
+				better++
+			}
+		}
+	}
+	ready := d.mem.VacantSince.Add(time.Duration(better) * rankDelay)
+	if d.v.Now < ready {
+		d.say("outranked", "%d equal members go first by priority or name", better)
+		d.wakeAt(ready)
+		return true
+	}
+	return false
+}
+
+func (d *decider) ranksBefore(m MemberRecord) bool {
+	if m.Tags.Priority != d.me.Tags.Priority {
+		return m.Tags.Priority > d.me.Tags.Priority
+	}
+	return m.Ordinal < d.me.Ordinal
+}
+
+// covered says that every acknowledged commit that must survive is on this member,
+// being the furthest of those heard.
+func (d *decider) covered(heard []Peer) bool {
+	mine := d.inst.Position()
+	if d.lease.Holder == d.v.Self {
+		return true // the last holder has everything that was ever acknowledged
+	}
+	for _, p := range heard {
+		if p.Name == d.lease.Holder {
+			return true // it is heard and not ahead
+		}
+	}
+	if f := d.lease.Final; f.LSN != 0 {
+		if mine.Timeline == f.Timeline && mine.LSN > f.LSN {
+			return true // received the shutdown checkpoint, after which there is nothing
+		}
+		if d.synchronous() {
+			d.say("behind_final", "%s stopped cleanly at %s, this member has only %s", d.lease.Holder, f, mine)
+			return false
+		}
+	}
+	if d.synchronous() {
+		return d.coveredBySet(heard)
+	}
+	if lag := d.lease.LSN.Sub(mine.LSN); lag > d.spec.MaxLagBytes {
+		d.say("lag", "%d bytes behind the last known position of %s; max_lag_bytes is %d", lag, d.lease.Holder, d.spec.MaxLagBytes)
+		return false
+	}
+	return true
+}
+
+// coveredBySet is R + W > N: enough of the sync set was heard that every acknowledged
+// commit is on at least one of them, and we are not behind any of them.
+func (d *decider) coveredBySet(heard []Peer) bool {
+	set := d.lease.Sync
+	if len(set.Members) == 0 {
+		d.say("only_holder", "commits of term %d may exist on %s only", d.lease.Term, d.lease.Holder)
+		return false
+	}
+	n := 0
+	if contains(set.Members, d.v.Self) {
+		n++
+	}
+	for _, p := range heard {
+		if contains(set.Members, p.Name) {
+			n++
+		}
+	}
+	if n < set.mustHear() {
+		d.say("not_enough_heard", "heard %d of %d members that must be heard (commits are on any %d of %s)", n, set.mustHear(), set.K, set.text())
+		return false
+	}
+	return true
+}
+
+// forced says that an operator has accepted the stated loss for this member.
+func (d *decider) forced() bool {
+	op := d.v.Store.Operation
+	return op.Active() && op.Kind == OpFailover && op.Force && op.To == d.v.Self
+}
+
+func (d *decider) take(why Reason) {
+	d.do(Step{
+		Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Why: why,
+		Lease: &LeaseRecord{Holder: d.v.Self, Term: d.lease.Term + 1, Beat: 1, LSN: d.inst.Position().LSN},
+	})
+	d.wakeIn(0)
+}
+
+func peerNames(peers []Peer) string {
+	if len(peers) == 0 {
+		return "nobody else heard"
+	}
+	text := ""
+	for i, p := range peers {
+		if i > 0 {
+			text += ", "
+		}
+		text += p.Name + " at " + p.Instance.Position().String()
+	}
+	return text
+}

@@ -1,0 +1,208 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/spec"
+)
+
+// Timing that is not the user's to choose. Each bounds a wait, none guards safety.
+const (
+	peerFresh   = 3 * time.Second        // an answer older than this says nothing about now
+	tickIdle    = time.Second            // look again at least this often
+	tickBusy    = 25 * time.Millisecond  // while an operation waits for a fact
+	settleTime  = 300 * time.Millisecond // for all backends to have read new settings
+	rankDelay   = time.Second            // head start of each better ranked equal candidate
+	renewSlack  = 20 * time.Millisecond
+	opTimeout   = 30 * time.Second // an operation that does not get past a phase is taken back
+	streamGrace = 2 * time.Second  // a standby that does not stream is examined after this
+	backoffMax  = time.Minute
+)
+
+// decider carries one decision. Rules add steps and reasons to it.
+type decider struct {
+	v      View
+	mem    Memory
+	plan   Plan
+	report Report
+	me     MemberRecord
+	spec   spec.Cluster
+	lease  LeaseRecord
+	inst   Instance
+}
+
+// Decide is the whole autopilot: pure, total and quick. See the package comment.
+func Decide(mem Memory, v View) (Plan, Memory, Report) {
+	d := newDecider(mem, v)
+	d.rules()
+	d.conditions()
+	d.filter()
+	return d.plan, d.mem, d.report
+}
+
+func newDecider(mem Memory, v View) *decider {
+	mem.Failures = maps.Clone(mem.Failures)
+	if mem.Failures == nil {
+		mem.Failures = map[string]Failure{}
+	}
+	mem.SeenBad = maps.Clone(mem.SeenBad)
+	if mem.SeenBad == nil {
+		mem.SeenBad = map[string]Instant{}
+	}
+	d := &decider{v: v, mem: mem, spec: v.Store.Spec, lease: v.Store.Lease, inst: v.Local.Instance}
+	d.report.WakeAt = v.Now.Add(tickIdle)
+	d.report.Term = d.lease.Term
+	d.report.Role = "standby"
+	return d
+}
+
+// rules lists the decisions in their order. Each rule that decides the tick returns.
+func (d *decider) rules() {
+	if !d.v.Store.Known {
+		// Without a single read there is nothing to judge by. A running primary goes on
+		// until the warden's deadline; that is the fence, not this rule.
+		d.say("store_unread", "the store has not answered since this agent started: %s", orNone(d.v.Store.Err))
+		return
+	}
+	me, ok := d.member(d.v.Self)
+	if !ok {
+		d.removed()
+		return
+	}
+	d.me = me
+	if me.Witness {
+		d.report.Role = "witness"
+		d.say("witness", "this member votes and runs no PostgreSQL")
+		return
+	}
+	d.countFailures()
+	if d.holds() {
+		d.report.Role = "primary"
+		d.lead()
+		return
+	}
+	d.follow()
+}
+
+// removed: our record is gone from the store, so the others no longer count on us.
+func (d *decider) removed() {
+	d.condition(CondRemoved, "%s is not a member of this cluster any more", d.v.Self)
+	if d.v.Local.Warden.Alive && !d.v.Local.Warden.Empty {
+		d.do(Step{Kind: StepFence, Why: because("removed", "a removed member must not serve")})
+	}
+}
+
+// holds says that the newest known lease is ours. It does not say that it can be
+// trusted: see trusted.
+func (d *decider) holds() bool {
+	return d.v.Store.LeaseRevision > 0 && d.lease.Holder == d.v.Self && !d.lease.Released
+}
+
+// trustUntil counts from the send time of our last successful write of this term:
+// counting from its reply would trust the lease for the length of the round trip too long.
+func (d *decider) trustUntil() Instant {
+	if !d.holds() || d.v.Store.RenewedTerm != d.lease.Term || d.v.Store.RenewedAt == 0 {
+		return 0
+	}
+	return d.v.Store.RenewedAt.Add(d.spec.Lease.TTL.D() - d.spec.Lease.Margin.D())
+}
+
+func (d *decider) trusted() bool { return d.v.Now < d.trustUntil() }
+
+// filter is the last word on safety: it only removes. At most one disruptive step a
+// tick; none but the fence while paused; nothing disruptive while a job owns the data.
+func (d *decider) filter() {
+	kept, disruptive := d.plan.Steps[:0:0], false
+	for _, s := range d.plan.Steps {
+		if s.Kind == StepFence {
+			kept = append(kept, s)
+			disruptive = true
+			continue
+		}
+		if s.Disruptive() {
+			if r, refuse := d.refuse(disruptive); refuse {
+				d.report.Reasons = append(d.report.Reasons, r)
+				continue
+			}
+			disruptive = true
+		}
+		kept = append(kept, s)
+	}
+	d.plan.Steps = kept
+}
+
+func (d *decider) refuse(already bool) (Reason, bool) {
+	switch {
+	case already:
+		return because("one_at_a_time", "another disruptive step goes first"), true
+	case d.v.Store.Paused && !d.v.Stopping:
+		return because("paused", "the cluster is paused: nothing is started, stopped or promoted"), true
+	case d.dataJob():
+		return because("job_running", "%s is still running", d.v.Local.Job.Kind), true
+	}
+	return Reason{}, false
+}
+
+// dataJob says that a job is running which owns the data directory.
+func (d *decider) dataJob() bool {
+	j := d.v.Local.Job
+	return j.Running && j.Kind != string(StepCheckpoint)
+}
+
+func (d *decider) do(s Step) { d.plan.Steps = append(d.plan.Steps, s) }
+
+// guarded is do with the guard of the lease: the step must not run after our trust ends.
+func (d *decider) guarded(s Step) {
+	s.Guard = Guard{Term: d.lease.Term, Deadline: d.trustUntil()}
+	d.do(s)
+}
+
+func (d *decider) say(code Code, format string, args ...any) {
+	d.report.Reasons = append(d.report.Reasons, because(code, format, args...))
+}
+
+func (d *decider) wakeIn(t time.Duration) { d.wakeAt(d.v.Now.Add(t)) }
+
+func (d *decider) wakeAt(i Instant) {
+	d.report.WakeAt = min(d.report.WakeAt, max(i, d.v.Now))
+}
+
+func (d *decider) member(name string) (MemberRecord, bool) {
+	i := slices.IndexFunc(d.v.Store.Members, func(m MemberRecord) bool { return m.Name == name })
+	if i < 0 {
+		return MemberRecord{}, false
+	}
+	return d.v.Store.Members[i], true
+}
+
+func (d *decider) peer(name string) (Peer, bool) {
+	i := slices.IndexFunc(d.v.Peers, func(p Peer) bool { return p.Name == name })
+	if i < 0 {
+		return Peer{}, false
+	}
+	return d.v.Peers[i], true
+}
+
+// fresh says that the peer answered just now.
+func fresh(p Peer) bool { return p.Known && p.Err == "" && p.Age < peerFresh }
+
+// since remembers since when something is so; it forgets when it no longer is.
+func (d *decider) since(key string, now bool) time.Duration {
+	if !now {
+		delete(d.mem.SeenBad, key)
+		return 0
+	}
+	if _, ok := d.mem.SeenBad[key]; !ok {
+		d.mem.SeenBad[key] = d.v.Now
+	}
+	return d.v.Now.Sub(d.mem.SeenBad[key])
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "no answer yet"
+	}
+	return text
+}

@@ -1,0 +1,82 @@
+package core
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+func (d *decider) condition(code Code, format string, args ...any) {
+	key := "cond:" + string(code)
+	if _, ok := d.mem.SeenBad[key]; !ok {
+		d.mem.SeenBad[key] = d.v.Now
+	}
+	d.report.Conditions = append(d.report.Conditions, NewCondition(code, d.mem.SeenBad[key], format, args...))
+}
+
+// conditions adds what every member can see of itself and, on the primary, of the
+// cluster; then forgets the start of conditions that are over.
+func (d *decider) conditions() {
+	d.report.Rejected = d.rejected()
+	if d.v.Store.Known {
+		d.conditionsOfStore()
+		d.conditionsOfInstance()
+		if d.inst.Primary && d.trusted() {
+			d.conditionsOfCluster()
+		}
+	}
+	for key := range d.mem.SeenBad {
+		code, ok := strings.CutPrefix(key, "cond:")
+		if ok && !slices.ContainsFunc(d.report.Conditions, func(c Condition) bool { return string(c.Code) == code }) {
+			delete(d.mem.SeenBad, key)
+		}
+	}
+}
+
+func (d *decider) conditionsOfStore() {
+	if d.v.Store.Err != "" && d.v.Now.Sub(d.v.Store.ReadAt) > 2*d.spec.Lease.Renew.D() {
+		d.condition(CondNoQuorum, "the store has not answered for %s: %s", d.v.Now.Sub(d.v.Store.ReadAt).Round(time.Second), d.v.Store.Err)
+	}
+	if d.v.Store.Paused {
+		d.condition(CondPaused, "the cluster is paused: no failover, nothing is started or stopped")
+	}
+	if d.mem.VacantSince != 0 && d.v.Now.Sub(d.mem.VacantSince) > d.spec.Lease.TTL.D() && d.v.Store.Cluster.SystemID != "" {
+		d.condition(CondNoLeader, "nobody leads since %s", d.v.Now.Sub(d.mem.VacantSince).Round(time.Second))
+	}
+}
+
+func (d *decider) conditionsOfInstance() {
+	if d.me.Witness {
+		return
+	}
+	if !d.v.Local.Warden.Alive {
+		d.condition(CondWardenGone, "the warden does not answer")
+	}
+	if j := d.v.Local.Job; j.Err != "" && !j.Running && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
+		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)
+	}
+	if f := d.mem.Failures[string(StepStart)]; f.Count > 1 {
+		d.condition(CondStartFailed, "PostgreSQL ended %d times while starting: %s", f.Count, d.v.Local.Warden.ExitText)
+	}
+	if d.rejected() {
+		d.condition(CondRejected, "PostgreSQL did not start with the spec's parameters; it runs with its last good ones")
+	}
+	if len(d.inst.Pending) > 0 {
+		d.condition(CondPending, "a restart is needed for %s", strings.Join(d.inst.Pending, ", "))
+	}
+	if d.since("unknown", d.inst.State == StateUnknown) > peerFresh {
+		d.condition(CondNotAnswering, "PostgreSQL's processes exist but do not answer")
+	}
+}
+
+func (d *decider) conditionsOfCluster() {
+	for _, p := range d.v.Peers {
+		if d.since("peer:"+p.Name, !fresh(p)) > peerFresh {
+			d.condition(CondMemberDown, "%s does not answer: %s", p.Name, orNone(p.Err))
+		}
+	}
+	eligible := d.syncEligible()
+	if want := min(d.spec.SyncStandbys, len(eligible)); d.synchronous() && d.since("degraded", len(d.lease.Sync.Members) < want) > d.spec.Lease.TTL.D() {
+		d.condition(CondDegraded, "commits are kept on %s besides the primary; the spec asks for %d standbys", d.lease.Sync.text(), d.spec.SyncStandbys)
+	}
+}

@@ -1,0 +1,175 @@
+package core
+
+// lead is what the holder of the lease does.
+func (d *decider) lead() {
+	record, conf := d.syncSets()
+	d.renew(record)
+	if !d.trusted() {
+		d.say("lease_not_trusted", "the lease of term %d is ours in the store, but no renewal of ours is recent enough to trust it", d.lease.Term)
+		if d.inst.Primary || d.v.Local.Warden.Deadline != 0 && !d.v.Local.Warden.Empty && !d.inst.Standby() {
+			d.do(Step{Kind: StepFence, Why: because("trust_ended", "trust in the lease of term %d has ended", d.lease.Term)})
+		}
+		return
+	}
+	d.report.Trusted = d.trustUntil()
+	if d.dataJob() {
+		d.say("job_running", "%s: %s", d.v.Local.Job.Kind, d.v.Local.Job.Text)
+		return
+	}
+	if d.v.Stopping && d.leaveOffice() {
+		return
+	}
+	if d.driveOperation() {
+		return
+	}
+	switch {
+	case d.inst.State == StateStopped && d.v.Local.Warden.Alive && d.v.Local.Warden.Empty:
+		d.leadStopped()
+	case d.inst.Primary:
+		d.leadPrimary(conf)
+	case d.inst.Standby():
+		d.promote()
+	default:
+		d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
+	}
+}
+
+// renew keeps the lease. A change of the sync set is written at once.
+func (d *decider) renew(sync SyncSet) {
+	due := d.v.Store.RenewedAt.Add(d.spec.Lease.Renew.D() - renewSlack)
+	if d.v.Store.RenewedTerm != d.lease.Term {
+		due = d.v.Now // never renewed by this agent: trust must be won first
+	}
+	changed := sync.text() != d.lease.Sync.text()
+	if d.v.Now < due && !changed {
+		d.wakeAt(due)
+		return
+	}
+	next := d.lease
+	next.Beat++
+	next.Sync = sync
+	if d.inst.Primary {
+		next.LSN = d.inst.WriteLSN
+	}
+	why := because("renew", "renewal of term %d", d.lease.Term)
+	if changed {
+		why = because("sync_set", "commits are now kept on %s (was %s)", sync.text(), d.lease.Sync.text())
+	}
+	d.putLease(next, why)
+}
+
+func (d *decider) putLease(l LeaseRecord, why Reason) {
+	d.do(Step{Kind: StepPutLease, Lease: &l, Expect: d.v.Store.LeaseRevision, Guard: Guard{Term: d.lease.Term}, Why: why})
+}
+
+// release gives the lease back. The caller has proof that no process can write.
+func (d *decider) release(why Reason) {
+	next := d.lease
+	next.Beat++
+	next.Released = true
+	if d.cleanlyStopped() {
+		// An LSN of a checkpoint record is its start; whoever has received more has all of it.
+		next.Final.Timeline, next.Final.LSN = d.inst.CheckpointTimeline, d.inst.Checkpoint
+	}
+	d.putLease(next, why)
+}
+
+// cleanlyStopped: the control file says that all sessions are gone and no WAL can follow.
+func (d *decider) cleanlyStopped() bool { return d.inst.Control == "shut down" }
+
+// wasPrimary: the control file was last written by a primary.
+func (d *decider) wasPrimary() bool {
+	switch d.inst.Control {
+	case "in production", "shut down", "in crash recovery", "shutting down":
+		return true
+	}
+	return false
+}
+
+// leadStopped decides between starting in place and letting another member take over.
+func (d *decider) leadStopped() {
+	if d.v.Local.Data.State != DataPresent {
+		d.leadWithoutData()
+		return
+	}
+	if !d.dataIsOurs() {
+		return
+	}
+	if !d.wasPrimary() {
+		d.start(true, because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
+		return
+	}
+	if d.v.Local.Warden.ExitText != "" {
+		if who, ok := d.successor(); ok {
+			d.release(because("crashed", "PostgreSQL ended (%s), no process of it is left, and %s can take over at once", d.v.Local.Warden.ExitText, who))
+			return
+		}
+	}
+	d.start(false, because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
+}
+
+func (d *decider) leadWithoutData() {
+	if d.mayInit() {
+		d.job(Step{Kind: StepInit, ID: "init", Why: because("bootstrap", "the cluster has never had a database, and this member is named to make it")})
+		return
+	}
+	if d.v.Local.Data.State == DataUnknown {
+		d.say("data_unknown", "the data directory cannot be judged: %s", d.v.Local.Data.Text)
+		return
+	}
+	d.release(because("no_data", "the data directory is %s; another member must lead", d.v.Local.Data.State))
+}
+
+// successor names a standby that could take over now without loss.
+func (d *decider) successor() (string, bool) {
+	if d.v.Store.Paused {
+		return "", false
+	}
+	heard, best := 0, Peer{}
+	for _, p := range d.v.Peers {
+		if !fresh(p) || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
+			continue
+		}
+		in := contains(d.lease.Sync.Members, p.Name)
+		if in {
+			heard++
+		}
+		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover {
+			continue
+		}
+		if !d.synchronous() && d.lease.LSN.Sub(p.Instance.Position().LSN) > d.spec.MaxLagBytes {
+			continue
+		}
+		if best.Name == "" || p.Instance.Position().Compare(best.Instance.Position()) > 0 {
+			best = p
+		}
+	}
+	if best.Name == "" {
+		return "", false
+	}
+	if d.synchronous() && (len(d.lease.Sync.Members) == 0 || heard < d.lease.Sync.mustHear()) {
+		return "", false
+	}
+	return best.Name, true
+}
+
+// leaveOffice is SIGTERM on the primary's member: hand over when somebody can take
+// over, else stop and release. It returns true when it decided the tick.
+func (d *decider) leaveOffice() bool {
+	if d.v.Store.Operation.Active() {
+		return false // the running operation ends first; a switchover from us is ours
+	}
+	who, ok := d.successor()
+	if d.inst.Primary && ok && !d.v.Store.Paused {
+		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
+		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s takes over", who))
+		return true
+	}
+	if d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {
+		d.release(because("stopped", "PostgreSQL is stopped and nobody can take over at once"))
+		return true
+	}
+	d.do(Step{Kind: StepStop, Why: because("leaving", "the agent was told to stop and no member can take over")})
+	d.wakeIn(tickBusy)
+	return true
+}

@@ -1,0 +1,124 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// Plan is what to do now, in order. The first step that fails ends the tick; the
+// next tick decides again from facts. An empty plan means: wait, look again.
+type Plan struct {
+	Steps []Step `json:"steps,omitempty"`
+}
+
+// StepKind names an action; act has one file for each.
+type StepKind string
+
+// The steps. Jobs (marked) are started by act and observed by later ticks.
+const (
+	StepPutLease     StepKind = "put_lease"     // take, renew, release or hand over: by compare-and-swap
+	StepPutCluster   StepKind = "put_cluster"   // record the system identifier, once
+	StepPutOperation StepKind = "put_operation" // next phase of the operation
+	StepPutRequest   StepKind = "put_request"   // ask a member, or write our request's phase
+	StepEndRequest   StepKind = "end_request"   // delete our request
+	StepFence        StepKind = "fence"         // kill every process of the instance
+	StepDisarm       StepKind = "disarm"        // a standby needs no deadline
+	StepStart        StepKind = "start"         // postgres, as standby or as primary
+	StepStop         StepKind = "stop"          // fast
+	StepPromote      StepKind = "promote"
+	StepConfigure    StepKind = "configure" // render the owned files and reload
+	StepMarkGood     StepKind = "mark_good" // remember the parameters that work
+	StepCreateSlot   StepKind = "create_slot"
+	StepDropSlot     StepKind = "drop_slot"
+	StepInit         StepKind = "init"       // job: initdb, once in the cluster's life
+	StepRoles        StepKind = "roles"      // pgherd's own roles
+	StepClone        StepKind = "clone"      // job
+	StepRewind       StepKind = "rewind"     // job
+	StepCheckpoint   StepKind = "checkpoint" // job
+)
+
+// Guard is checked again right before the effect.
+type Guard struct {
+	Term     uint64  `json:"term,omitempty"`     // refuse when a newer term was seen
+	Deadline Instant `json:"deadline,omitempty"` // refuse at or after it; 0: none
+}
+
+// Step is one action as data. Fields that a kind does not need are zero.
+type Step struct {
+	Kind      StepKind       `json:"kind"`
+	Guard     Guard          `json:"guard,omitzero"`
+	Why       Reason         `json:"why"`
+	Lease     *LeaseRecord   `json:"lease,omitempty"`
+	Cluster   *ClusterRecord `json:"cluster,omitempty"`
+	Operation *Operation     `json:"operation,omitempty"`
+	Request   *Request       `json:"request,omitempty"`
+	Expect    int64          `json:"expect,omitempty"` // revision for the store's compare-and-swap
+	Member    string         `json:"member,omitempty"` // source of a clone or rewind; target of a request
+	Slot      string         `json:"slot,omitempty"`
+	Standby   bool           `json:"standby,omitempty"`
+	ID        string         `json:"id,omitempty"` // of a job, to recognise its end
+	Conf      *Conf          `json:"conf,omitempty"`
+}
+
+// Conf is the configuration that pgherd owns on this member.
+type Conf struct {
+	Follow  string            `json:"follow,omitempty"` // stream from this member; empty: from nobody
+	Host    string            `json:"host,omitempty"`   // of Follow
+	Port    int               `json:"port,omitempty"`
+	Sync    SyncSet           `json:"sync,omitzero"` // ANY k (members)
+	Params  map[string]string `json:"params,omitempty"`
+	HBA     []spec.HBARule    `json:"hba,omitempty"`
+	Members []string          `json:"members,omitempty"` // whose certificates may replicate
+}
+
+// Key is equal for equal content.
+func (c Conf) Key() string { return fmt.Sprintf("%+v", c) } // fmt sorts map keys
+
+// Disruptive says whether the step interrupts or replaces this member's PostgreSQL.
+func (s Step) Disruptive() bool {
+	switch s.Kind {
+	case StepFence, StepStart, StepStop, StepPromote, StepInit, StepClone, StepRewind:
+		return true
+	}
+	return false
+}
+
+// Memory is what a member remembers between ticks. Losing it may delay, never permit.
+type Memory struct {
+	Proof            SyncProof          `json:"proof,omitzero"`
+	VacantSince      Instant            `json:"vacant_since,omitempty"`
+	VacantTerm       uint64             `json:"vacant_term,omitempty"`
+	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind
+	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
+	RejectedRevision int64              `json:"rejected_revision,omitempty"` // spec revision under which PostgreSQL did not start
+	StoppedSince     Instant            `json:"stopped_since,omitempty"`
+}
+
+// SyncProof remembers at which position a set of sync names was first seen in effect:
+// a standby that has flushed it has every commit that was acknowledged before.
+type SyncProof struct {
+	Names string  `json:"names,omitempty"`
+	Since Instant `json:"since,omitempty"` // first seen in effect
+	LSN   wal.LSN `json:"lsn,omitempty"`   // sampled settleTime later: backends read new settings one by one
+}
+
+// Failure counts attempts in a row.
+type Failure struct {
+	Count int     `json:"count"`
+	At    Instant `json:"at"`
+	Job   Instant `json:"job,omitempty"` // EndedAt or ExitedAt that was counted
+}
+
+// Report explains the decision. Every tick in an unhealthy state has a reason.
+type Report struct {
+	Role       string      `json:"role"` // primary, standby or witness: what this member is to be
+	Term       uint64      `json:"term"`
+	Trusted    Instant     `json:"trusted,omitempty"` // until when the lease is ours
+	Vacant     bool        `json:"vacant,omitempty"`  // see Peer.Vacant
+	Rejected   bool        `json:"rejected,omitempty"`
+	Reasons    []Reason    `json:"reasons,omitempty"`
+	Conditions []Condition `json:"conditions,omitempty"`
+	WakeAt     Instant     `json:"wake_at,omitempty"` // decide again no later than this
+}

@@ -1,0 +1,188 @@
+package core
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// SlotPrefix marks the slots that are pgherd's to create and drop.
+const SlotPrefix = "pgherd_"
+
+// SlotName is the slot of a member: its name with what slots may not contain replaced.
+func SlotName(member string) string {
+	return SlotPrefix + strings.ReplaceAll(member, "-", "_")
+}
+
+// promote makes a primary of the standby that holds the lease. The order matters:
+// the sync set before the first write, the slots before anybody follows, the warden's
+// deadline (armed by the renewal) before everything.
+func (d *decider) promote() {
+	d.wakeIn(tickBusy)
+	if w := d.v.Local.Warden; !w.Alive || w.Deadline == 0 || w.Term != d.lease.Term {
+		d.say("not_armed", "the warden is not armed for term %d yet", d.lease.Term)
+		return
+	}
+	if d.inst.Receiver {
+		d.configure(d.conf("", SyncSet{}), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
+		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
+		return
+	}
+	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
+	d.configure(d.conf("", d.firstSync()), why)
+	d.createSlots()
+	d.guarded(Step{Kind: StepPromote, Why: why})
+}
+
+// leadPrimary is the everyday work of a running primary.
+func (d *decider) leadPrimary(sync SyncSet) {
+	switch {
+	case d.v.Store.Cluster.SystemID == "" && d.inst.SystemID != "":
+		next := d.v.Store.Cluster
+		next.SystemID = d.inst.SystemID
+		d.do(Step{Kind: StepPutCluster, Cluster: &next, Expect: d.v.Store.ClusterRevision, Why: because("bootstrapped", "the cluster's database is %s", d.inst.SystemID)})
+	case !d.inst.Roles:
+		d.guarded(Step{Kind: StepRoles, Why: because("roles", "pgherd's own roles are missing")})
+	}
+	d.configure(d.conf("", sync), because("spec", "the configuration differs from the spec or the sync set"))
+	d.createSlots()
+	d.dropSlots()
+	d.markGood()
+	if d.inst.CheckpointTimeline != 0 && d.inst.CheckpointTimeline < d.inst.Timeline {
+		// pg_rewind on the others reads our timeline from the control file, which a fast
+		// promotion leaves behind until the next checkpoint.
+		d.job(Step{Kind: StepCheckpoint, ID: "timeline", Why: because("checkpoint", "timeline %d must reach the control file before others can rewind", d.inst.Timeline)})
+	}
+	d.handleRequest()
+}
+
+// createSlots gives every other data member its slot; a slot whose WAL is gone is
+// dropped first, for it can never be used again.
+func (d *decider) createSlots() {
+	for _, m := range d.v.Store.Members {
+		if m.Name == d.v.Self || m.Witness {
+			continue
+		}
+		slot, ok := d.slot(SlotName(m.Name))
+		if ok && slot.Lost && !slot.Active {
+			d.condition(CondSlotLost, "the slot of %s lost its WAL", m.Name)
+			d.do(Step{Kind: StepDropSlot, Slot: slot.Name, Why: because("slot_lost", "the slot's WAL is gone")})
+			ok = false
+		}
+		if !ok {
+			d.do(Step{Kind: StepCreateSlot, Slot: SlotName(m.Name), Why: because("slot", "%s streams through its own slot", m.Name)})
+		}
+	}
+}
+
+// dropSlots removes slots that belong to nobody: they would keep WAL for ever.
+func (d *decider) dropSlots() {
+	for _, s := range d.inst.Slots {
+		owned := slices.ContainsFunc(d.v.Store.Members, func(m MemberRecord) bool {
+			return !m.Witness && SlotName(m.Name) == s.Name && (m.Name != d.v.Self) && d.holds()
+		})
+		if !owned && !s.Active && strings.HasPrefix(s.Name, SlotPrefix) {
+			d.do(Step{Kind: StepDropSlot, Slot: s.Name, Why: because("slot_unowned", "nobody streams through it here")})
+		}
+	}
+}
+
+func (d *decider) slot(name string) (Slot, bool) {
+	for _, s := range d.inst.Slots {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Slot{}, false
+}
+
+// conf is the configuration of this member in the given role.
+func (d *decider) conf(follow string, sync SyncSet) Conf {
+	c := Conf{Follow: follow, Sync: sync, Params: d.params(), HBA: d.spec.Postgres.HBA}
+	for _, m := range d.v.Store.Members {
+		if !m.Witness {
+			c.Members = append(c.Members, m.Name)
+		}
+		if m.Name == follow {
+			c.Host, c.Port = m.Address, m.PGPort
+		}
+	}
+	return c
+}
+
+func (d *decider) configure(c Conf, why Reason) {
+	if c.Key() != d.v.Local.ConfKey {
+		d.do(Step{Kind: StepConfigure, Conf: &c, Why: why})
+	}
+}
+
+// orderedParams must never be smaller on a standby than on its primary: PostgreSQL
+// stops replay otherwise.
+var orderedParams = []string{
+	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes",
+}
+
+// params are the spec's parameters, except where an order must be kept or the
+// newest ones were tried and did not work.
+func (d *decider) params() map[string]string {
+	out := map[string]string{}
+	from := d.spec.Postgres.Parameters
+	if d.rejected() {
+		from = d.v.Local.Good
+	}
+	for k, v := range from {
+		out[k] = v
+	}
+	for _, name := range orderedParams {
+		want, err := strconv.Atoi(out[name])
+		if err != nil {
+			continue
+		}
+		out[name] = strconv.Itoa(d.ordered(name, want))
+	}
+	return out
+}
+
+// ordered bends one ordered setting: a standby keeps at least what the primary has, a
+// primary does not grow before every standby that answers has grown.
+func (d *decider) ordered(name string, want int) int {
+	if !d.inst.Primary && !d.holds() {
+		return max(want, d.inst.PrimaryLimits[name])
+	}
+	have := d.inst.Limits[name]
+	if have == 0 || want <= have {
+		return want
+	}
+	for _, p := range d.v.Peers {
+		if fresh(p) && p.Instance.Standby() && p.Instance.Limits[name] < want {
+			d.say("standbys_first", "%s grows to %d here when %s has it", name, want, p.Name)
+			return have
+		}
+	}
+	return want
+}
+
+// rejected says that PostgreSQL did not start under the newest spec.
+func (d *decider) rejected() bool {
+	return d.mem.RejectedRevision != 0 && d.mem.RejectedRevision == d.v.Store.SpecRevision && len(d.v.Local.Good) > 0
+}
+
+// markGood remembers the parameters under which PostgreSQL runs with nothing pending.
+func (d *decider) markGood() {
+	if d.rejected() || len(d.inst.Pending) > 0 || d.v.Local.ConfKey == "" || sameParams(d.params(), d.v.Local.Good) {
+		return
+	}
+	d.do(Step{Kind: StepMarkGood, Conf: &Conf{Params: d.params()}, Why: because("good", "PostgreSQL runs with these parameters")})
+}
+
+func sameParams(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,100 @@
+package core
+
+import "fmt"
+
+// Code names a reason or a condition. Codes are stable: scripts match on them.
+type Code string
+
+// Reason says why something was done, or was not.
+type Reason struct {
+	Code Code   `json:"code"`
+	Text string `json:"text"`
+}
+
+// String gives "code: text".
+func (r Reason) String() string { return string(r.Code) + ": " + r.Text }
+
+func because(code Code, format string, args ...any) Reason {
+	return Reason{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// Severity orders conditions.
+type Severity string
+
+// Severities: an error needs a person now, a warning soon, an info never.
+const (
+	Info    Severity = "info"
+	Warning Severity = "warning"
+	Error   Severity = "error"
+)
+
+// Condition is a lasting state that a person should know of, from the catalogue.
+type Condition struct {
+	Code     Code     `json:"code"`
+	Severity Severity `json:"severity"`
+	Text     string   `json:"text"`
+	Hint     string   `json:"hint,omitempty"`
+	Since    Instant  `json:"since"`
+}
+
+// The catalogue of conditions: what CLI, API, metrics and dashboard may show.
+const (
+	CondNoLeader      Code = "no_leader"
+	CondNoQuorum      Code = "store_unreachable"
+	CondDataForeign   Code = "data_foreign"
+	CondDataUnmounted Code = "data_unmounted"
+	CondDataOther     Code = "data_other_cluster"
+	CondCloneFailed   Code = "clone_failed"
+	CondStartFailed   Code = "start_failed"
+	CondRejected      Code = "parameters_rejected"
+	CondPending       Code = "restart_pending"
+	CondNotStreaming  Code = "not_streaming"
+	CondDegraded      Code = "sync_degraded"
+	CondPaused        Code = "paused"
+	CondNotAnswering  Code = "postgres_not_answering"
+	CondMemberDown    Code = "member_unreachable"
+	CondSlotLost      Code = "slot_lost"
+	CondWardenGone    Code = "warden_gone"
+	CondRemoved       Code = "removed"
+	CondStepFailed    Code = "step_failed"
+)
+
+type entry struct {
+	severity Severity
+	hint     string
+}
+
+// catalogue gives each condition its severity and what to do about it.
+var catalogue = map[Code]entry{
+	CondNoLeader:      {Error, "`pgherd explain` shows for each member why it does not take over; `pgherd failover --force MEMBER` accepts the stated loss"},
+	CondNoQuorum:      {Error, "bring back members until more than half of the voters run; PostgreSQL restarts by itself then"},
+	CondDataForeign:   {Error, "move the directory's content away, or correct postgres.data_dir in pgherd.yaml; pgherd never overwrites what it does not know"},
+	CondDataUnmounted: {Error, "mount the data volume; pgherd goes on by itself"},
+	CondDataOther:     {Error, "this data belongs to another cluster: move it away or correct postgres.data_dir in pgherd.yaml"},
+	CondCloneFailed:   {Error, "the text says what failed; it is tried again by itself, sooner after `pgherd reinit MEMBER`"},
+	CondStartFailed:   {Error, "read postgres.log in the member's state_dir; pgherd tries again by itself"},
+	CondRejected:      {Error, "correct the parameters with `pgherd config set`; the member runs with its last good ones"},
+	CondPending:       {Info, "`pgherd restart` restarts the members that need it, in the right order"},
+	CondNotStreaming:  {Warning, "pgherd keeps trying; `pgherd explain` says what it waits for"},
+	CondDegraded:      {Warning, "bring the missing standbys back; until then a commit survives fewer failures than the spec asks for"},
+	CondPaused:        {Warning, "`pgherd resume` when the maintenance is over"},
+	CondNotAnswering:  {Error, "look at the load and the disks of this member; processes exist but do not answer"},
+	CondMemberDown:    {Warning, "start pgherd on that member, or repair the network to it; `pgherd remove` if it is gone for good"},
+	CondSlotLost:      {Warning, "the member needed WAL that is gone; it is cloned again by itself"},
+	CondWardenGone:    {Error, "the process that guards PostgreSQL is gone; the agent starts a new one"},
+	CondRemoved:       {Error, "this member was removed from the cluster; delete its state_dir and data, or join again under a new token"},
+	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
+}
+
+// Catalogued gives a condition's severity and hint; ok is false for a code that is
+// not in the catalogue.
+func Catalogued(code Code) (severity Severity, hint string, ok bool) {
+	e, ok := catalogue[code]
+	return e.severity, e.hint, ok
+}
+
+// NewCondition builds a condition from the catalogue.
+func NewCondition(code Code, since Instant, format string, args ...any) Condition {
+	e := catalogue[code]
+	return Condition{Code: code, Severity: e.severity, Hint: e.hint, Since: since, Text: fmt.Sprintf(format, args...)}
+}

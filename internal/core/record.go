@@ -1,0 +1,110 @@
+package core
+
+import (
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// The records below are the cluster's whole agreed state, one JSON value per store
+// key. Unknown fields are ignored on reading, so that readers can be older than writers.
+
+// ClusterRecord (key "cluster") is the cluster's identity.
+type ClusterRecord struct {
+	ID          string `json:"id"` // UUID
+	Name        string `json:"name"`
+	BootstrapBy string `json:"bootstrap_by"`        // the one member that may ever run initdb
+	SystemID    string `json:"system_id,omitempty"` // PostgreSQL's; set once, after the only initdb
+	CreatedAt   string `json:"created_at"`          // RFC 3339, for people only
+}
+
+// LeaseRecord (key "lease") is leadership. It also carries the sync set, because a
+// change of leader and a change of who may be promoted must never be seen apart.
+type LeaseRecord struct {
+	Holder   string       `json:"holder"`
+	Term     uint64       `json:"term"` // grows by one with each change of leadership
+	Beat     uint64       `json:"beat"` // grows with each renewal, so that the revision changes
+	Released bool         `json:"released,omitempty"`
+	Final    wal.Position `json:"final,omitzero"` // set when released after a clean stop: nothing exists after it
+	LSN      wal.LSN      `json:"lsn,omitempty"`  // the primary's write position at the last beat: what max_lag is measured from
+	Sync     SyncSet      `json:"sync"`
+}
+
+// SyncSet says where acknowledged commits are: each is on the holder and on at least
+// K of Members. An empty set means: on the holder only.
+type SyncSet struct {
+	Members []string `json:"members,omitempty"` // sorted
+	K       int      `json:"k,omitempty"`
+}
+
+// MemberRecord (key "members/NAME") is one member, written by its join.
+type MemberRecord struct {
+	Name      string    `json:"name"`
+	Ordinal   int       `json:"ordinal"` // order of joining, from 1; first members vote
+	Address   string    `json:"address"`
+	APIPort   int       `json:"api_port"`
+	PeerPort  int       `json:"peer_port"`
+	StorePort int       `json:"store_port"`
+	PGPort    int       `json:"pg_port"` // 0 for a witness
+	Witness   bool      `json:"witness,omitempty"`
+	Tags      spec.Tags `json:"tags,omitzero"`
+}
+
+// Operation kinds.
+const (
+	OpSwitchover = "switchover"
+	OpFailover   = "failover" // by hand, when there is no leader; Force accepts stated loss
+	OpRestart    = "restart"  // members with pending settings, or those in Queue
+)
+
+// Operation phases; a phase is written before its action.
+const (
+	PhaseRequested = "requested"
+	PhaseStopping  = "stopping"  // the old primary is being stopped
+	PhasePromoting = "promoting" // the lease is handed over
+	PhaseDone      = "done"
+	PhaseAborted   = "aborted"
+)
+
+// Operation (key "operation") is the one cluster-wide operation, kept after its end
+// until the next one replaces it.
+type Operation struct {
+	ID        string   `json:"id"`
+	Kind      string   `json:"kind"`
+	From      string   `json:"from,omitempty"`
+	To        string   `json:"to,omitempty"` // empty in a switchover: the best candidate
+	Queue     []string `json:"queue,omitempty"`
+	Pending   bool     `json:"pending,omitempty"` // restart whoever has pending settings
+	Phase     string   `json:"phase"`
+	Term      uint64   `json:"term,omitempty"` // of the driver that wrote the phase
+	Force     bool     `json:"force,omitempty"`
+	By        string   `json:"by,omitempty"`
+	Text      string   `json:"text,omitempty"` // why it ended as it did
+	TimeoutMS int64    `json:"timeout_ms,omitempty"`
+}
+
+// Active says whether the operation still has something to do.
+func (o *Operation) Active() bool {
+	return o != nil && o.Phase != PhaseDone && o.Phase != PhaseAborted
+}
+
+// Request kinds.
+const (
+	RequestReinit  = "reinit"
+	RequestRestart = "restart"
+)
+
+// Request (key "requests/NAME") asks one member to do something to itself. The
+// member deletes it when the rest follows from facts alone.
+type Request struct {
+	ID       string `json:"id"`
+	Kind     string `json:"kind"`
+	Phase    string `json:"phase"` // PhaseRequested, PhaseStopping
+	By       string `json:"by,omitempty"`
+	Revision int64  `json:"-"`
+}
+
+// PauseRecord (key "pause") switches the autopilot's initiative off.
+type PauseRecord struct {
+	By string `json:"by,omitempty"`
+	At string `json:"at,omitempty"`
+}

@@ -1,0 +1,270 @@
+package core
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// follow is what a member does that does not hold the lease.
+func (d *decider) follow() {
+	if d.mustFence() {
+		return
+	}
+	if w := d.v.Local.Warden; w.Alive && w.Deadline != 0 && (w.Empty || d.inst.Standby()) {
+		d.do(Step{Kind: StepDisarm, Why: because("standby", "a standby accepts no writes and needs no deadline")})
+	}
+	if d.dataRefused() {
+		return
+	}
+	if d.vacant() {
+		d.vacancy()
+		return
+	}
+	d.mem.VacantSince = 0
+	if d.v.Stopping {
+		d.stopForExit()
+		return
+	}
+	d.followHolder(d.lease.Holder)
+}
+
+// mustFence kills an instance that accepts writes, or is on its way to, without a lease.
+func (d *decider) mustFence() bool {
+	w := d.v.Local.Warden
+	if !w.Alive || w.Empty {
+		return false
+	}
+	if d.inst.Primary || w.Deadline != 0 && !d.inst.Standby() {
+		d.do(Step{Kind: StepFence, Why: because("not_leader", "the lease of term %d is %s's, and PostgreSQL here is or may become writable", d.lease.Term, d.lease.Holder)})
+		return true
+	}
+	return false
+}
+
+func (d *decider) stopForExit() {
+	if d.v.Local.Warden.Alive && !d.v.Local.Warden.Empty {
+		d.do(Step{Kind: StepStop, Why: because("leaving", "the agent was told to stop")})
+		d.wakeIn(tickBusy)
+	}
+}
+
+// dataRefused: data that is not ours, or not there though it should be, is never
+// touched, and never replaced by something new.
+func (d *decider) dataRefused() bool {
+	data := d.v.Local.Data
+	switch data.State {
+	case DataForeign:
+		d.condition(CondDataForeign, "%s", data.Text)
+	case DataUnmounted:
+		d.condition(CondDataUnmounted, "%s", data.Text)
+	case DataUnknown:
+		d.say("data_unknown", "the data directory cannot be judged: %s", data.Text)
+	case DataPresent:
+		return !d.dataIsOurs()
+	default:
+		return false
+	}
+	return true
+}
+
+func (d *decider) dataIsOurs() bool {
+	data, c := d.v.Local.Data, d.v.Store.Cluster
+	if data.ClusterID != c.ID {
+		d.condition(CondDataOther, "the data directory belongs to cluster %s, this is cluster %s", data.ClusterID, c.ID)
+		return false
+	}
+	if c.SystemID != "" && data.SystemID != c.SystemID {
+		d.condition(CondDataOther, "the data directory has system identifier %s, this cluster has %s", data.SystemID, c.SystemID)
+		return false
+	}
+	return true
+}
+
+// mayInit: only one member, once in the cluster's life, into nothing.
+func (d *decider) mayInit() bool {
+	c := d.v.Store.Cluster
+	return c.SystemID == "" && c.BootstrapBy == d.v.Self && d.v.Local.Data.State == DataAbsent
+}
+
+func (d *decider) followHolder(holder string) {
+	p, _ := d.peer(holder)
+	if d.dataJob() {
+		d.say("job_running", "%s: %s", d.v.Local.Job.Kind, d.v.Local.Job.Text)
+		return
+	}
+	if d.handleRequest() {
+		return
+	}
+	switch {
+	case d.v.Local.Data.State == DataAbsent:
+		d.clone(p, because("clone", "this member has no data"))
+	case !d.v.Local.Warden.Alive:
+		d.say("warden_gone", "the warden does not answer")
+	case d.inst.State == StateStopped && d.v.Local.Warden.Empty:
+		d.rejoin(p)
+	case d.inst.Standby():
+		d.followRunning(p)
+	default:
+		d.followStarting(p)
+	}
+}
+
+// followStarting: a standby that starts, or hangs in starting because its WAL
+// cannot go on (a fork, or WAL that is gone).
+func (d *decider) followStarting(p Peer) {
+	d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
+	if d.inst.State == StateStarting {
+		if d.v.Local.ConfKey != "" && d.configuredFor(p.Name) {
+			return
+		}
+		d.configure(d.conf(p.Name, SyncSet{}), because("follow", "%s leads term %d", p.Name, d.lease.Term))
+	}
+}
+
+func (d *decider) configuredFor(name string) bool {
+	return d.conf(name, SyncSet{}).Key() == d.v.Local.ConfKey
+}
+
+// rejoin is the ladder for stopped data: follow as is, rewind, clone. Each rung
+// states why the one before was not enough.
+func (d *decider) rejoin(p Peer) {
+	if d.v.Local.Data.SystemID != d.v.Store.Cluster.SystemID {
+		return // stated by dataIsOurs
+	}
+	if !fresh(p) || !p.Instance.Primary {
+		if d.wasPrimary() {
+			d.say("waiting_for_primary", "%s leads term %d but is not primary yet: where it forked is not known", d.lease.Holder, d.lease.Term)
+			d.wakeIn(4 * tickBusy)
+			return
+		}
+		d.startFollowing(p, because("as_is", "this was a standby; %s is not primary yet", d.lease.Holder))
+		return
+	}
+	switch fork, last := d.forkOf(p), d.inst.LastRecord; {
+	case last == 0:
+		d.rewindOrClone(p, because("rewind", "where the WAL here ends cannot be told"))
+	case last >= fork:
+		d.rewindOrClone(p, because("rewind", "the WAL here goes to %s, but %s left timeline %d at %s", last, p.Name, d.inst.CheckpointTimeline, fork))
+	case p.Instance.OldestWAL > last:
+		d.clone(p, because("clone", "the WAL after %s is gone from %s, whose oldest is %s", last, p.Name, p.Instance.OldestWAL))
+	default:
+		d.startFollowing(p, because("as_is", "the WAL here ends at %s, before %s left timeline %d", last, p.Name, d.inst.CheckpointTimeline))
+	}
+}
+
+// forkOf says where the primary's history left our timeline: greatest when it did
+// not, 0 when our timeline is no part of it.
+func (d *decider) forkOf(p Peer) wal.LSN {
+	mine := max(d.inst.Timeline, d.inst.CheckpointTimeline)
+	at, ok := p.Instance.History.ForkOf(mine, p.Instance.Timeline)
+	if !ok {
+		return 0
+	}
+	return at
+}
+
+func (d *decider) startFollowing(p Peer, why Reason) {
+	d.configure(d.conf(d.lease.Holder, SyncSet{}), why)
+	d.start(true, why)
+}
+
+func (d *decider) rewindOrClone(p Peer, why Reason) {
+	if f := d.mem.Failures[string(StepRewind)]; f.Count >= 2 {
+		d.clone(p, because("clone", "pg_rewind failed %d times: %s", f.Count, d.v.Local.Job.Err))
+		return
+	}
+	if p.Instance.CheckpointTimeline < p.Instance.Timeline {
+		d.say("waiting_for_checkpoint", "%s has not written timeline %d to its control file yet", p.Name, p.Instance.Timeline)
+		d.wakeIn(4 * tickBusy)
+		return
+	}
+	d.job(Step{Kind: StepRewind, Member: p.Name, ID: "rewind-" + strconv.FormatUint(d.lease.Term, 10), Why: why})
+}
+
+func (d *decider) clone(p Peer, why Reason) {
+	if !fresh(p) || !p.Instance.Primary {
+		d.say("waiting_for_primary", "%s leads term %d but is not primary yet: nothing to clone from", d.lease.Holder, d.lease.Term)
+		d.wakeIn(4 * tickBusy)
+		return
+	}
+	for _, q := range d.v.Peers {
+		if fresh(q) && q.Job.Running && q.Job.Kind == string(StepClone) {
+			d.say("clone_busy", "%s is being cloned; one at a time per source", q.Name)
+			return
+		}
+	}
+	id := "clone-" + strconv.FormatUint(d.lease.Term, 10)
+	if r := d.v.Store.Request; r != nil {
+		id = r.ID
+	}
+	d.job(Step{Kind: StepClone, Member: p.Name, ID: id, Why: why})
+}
+
+// followRunning keeps a running standby on the right source.
+func (d *decider) followRunning(p Peer) {
+	if fresh(p) && p.Instance.Primary && d.diverged(p) {
+		return
+	}
+	if d.configuredFor(d.lease.Holder) {
+		d.dropSlots()
+	} else if fresh(p) || d.inst.Follows == "" {
+		d.configure(d.conf(d.lease.Holder, SyncSet{}), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
+	}
+	d.markGood()
+	broken := d.since("streaming", !d.inst.Streaming)
+	if d.inst.Streaming || broken < streamGrace {
+		return
+	}
+	d.condition(CondNotStreaming, "%s has not been streaming from %s for %s", d.v.Self, d.lease.Holder, broken.Round(time.Second))
+	if fresh(p) && p.Instance.Primary && p.Instance.OldestWAL > d.inst.Position().LSN {
+		d.do(Step{Kind: StepStop, Why: because("wal_gone", "this member needs WAL from %s on, the oldest of %s is %s", d.inst.Position().LSN, p.Name, p.Instance.OldestWAL)})
+	}
+}
+
+// diverged stops a running standby whose WAL is not part of the primary's history; the
+// ladder takes it from there.
+func (d *decider) diverged(p Peer) bool {
+	at, ok := p.Instance.History.ForkOf(d.inst.Timeline, p.Instance.Timeline)
+	here := d.inst.Position().LSN
+	if d.inst.Timeline == 0 || ok && here <= at {
+		return false
+	}
+	d.do(Step{Kind: StepStop, Why: because("diverged", "at %s on timeline %d, which %s left at %s", here, d.inst.Timeline, p.Name, at)})
+	return true
+}
+
+// handleRequest carries out what an operator asked of this member. It returns true
+// when it decided the tick.
+func (d *decider) handleRequest() bool {
+	r := d.v.Store.Request
+	if r == nil || d.v.Store.Paused {
+		return false
+	}
+	if d.holds() && r.Kind == RequestReinit {
+		d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because("reinit_refused", "the primary is the source of all data and is never reinitialised")})
+		return true
+	}
+	if r.Phase == PhaseRequested {
+		next := *r
+		next.Phase = PhaseStopping
+		d.do(Step{Kind: StepPutRequest, Member: d.v.Self, Request: &next, Expect: r.Revision, Why: because(Code(r.Kind), "asked for by %s", r.By)})
+		d.wakeIn(0)
+		return true
+	}
+	if !d.v.Local.Warden.Empty {
+		d.do(Step{Kind: StepStop, Why: because(Code(r.Kind), "asked for by %s", r.By)})
+		d.wakeIn(tickBusy)
+		return true
+	}
+	j := d.v.Local.Job
+	if r.Kind == RequestReinit && !(j.Kind == string(StepClone) && j.ID == r.ID && !j.Running && j.Err == "") {
+		p, _ := d.peer(d.lease.Holder)
+		d.clone(p, because("reinit", "asked for by %s", r.By))
+		return true
+	}
+	d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because("request_done", "%s: the rest follows by itself", r.Kind)})
+	d.wakeIn(0)
+	return true
+}

@@ -1,0 +1,185 @@
+package core
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// View is everything that may influence a decision, gathered once per tick.
+type View struct {
+	Now   Instant   `json:"now"`
+	Self  string    `json:"self"`
+	Store StoreView `json:"store"`
+	Local Local     `json:"local"`
+	Peers []Peer    `json:"peers"` // every other member of Store.Members, sorted by name
+
+	Stopping bool `json:"stopping,omitempty"` // the agent was told to end: hand over or stop PostgreSQL
+}
+
+// StoreView is the newest snapshot of the store. Observations are monotonic: a reply
+// with an older revision than one already seen never gets here.
+type StoreView struct {
+	Known  bool    `json:"known"`   // a snapshot was read since this agent started
+	ReadAt Instant `json:"read_at"` // send time of the newest successful read
+	Err    string  `json:"err,omitempty"`
+
+	Cluster           ClusterRecord  `json:"cluster"`
+	ClusterRevision   int64          `json:"cluster_revision"`
+	Spec              spec.Cluster   `json:"spec"`
+	SpecRevision      int64          `json:"spec_revision"`
+	Lease             LeaseRecord    `json:"lease"`
+	LeaseRevision     int64          `json:"lease_revision"` // 0: no lease was ever taken
+	LeaseSeenAt       Instant        `json:"lease_seen_at"`  // when this agent first saw this revision
+	Members           []MemberRecord `json:"members"`        // sorted by ordinal
+	Operation         *Operation     `json:"operation,omitempty"`
+	OperationRevision int64          `json:"operation_revision"`
+	OperationSeenAt   Instant        `json:"operation_seen_at"`  // when this agent first saw this operation's ID
+	Request           *Request       `json:"request,omitempty"`  // for this member
+	Requests          []string       `json:"requests,omitempty"` // members with an open request
+	Paused            bool           `json:"paused,omitempty"`
+
+	// RenewedTerm and RenewedAt are this agent's own last successful lease write: its
+	// term and its SEND time, the only time from which trust may be counted.
+	RenewedTerm uint64  `json:"renewed_term"`
+	RenewedAt   Instant `json:"renewed_at"`
+}
+
+// Local is what is known about this member's own server.
+type Local struct {
+	Warden   Warden            `json:"warden"`
+	Data     Data              `json:"data"`
+	Instance Instance          `json:"instance"`
+	ConfKey  string            `json:"conf_key,omitempty"` // Conf.Key of what was last rendered; empty after an agent start
+	Good     map[string]string `json:"good,omitempty"`     // parameters under which PostgreSQL last came up
+	Job      Job               `json:"job"`
+}
+
+// Warden is the state of postgres' parent. Empty is only meaningful when Alive.
+type Warden struct {
+	Alive    bool    `json:"alive"`
+	Empty    bool    `json:"empty"`    // no process of the instance is left
+	Deadline Instant `json:"deadline"` // 0: disarmed
+	Term     uint64  `json:"term"`
+	Fenced   bool    `json:"fenced"`
+	ExitedAt Instant `json:"exited_at,omitempty"` // last end of a postmaster
+	ExitText string  `json:"exit_text,omitempty"` // why, in words; empty after a clean stop
+}
+
+// DataState classifies the data directory.
+type DataState string
+
+// Data directory states. A failed read is DataUnknown, never DataAbsent: absence is
+// what permits creating something.
+const (
+	DataUnknown   DataState = "unknown"
+	DataAbsent    DataState = "absent"    // missing or empty
+	DataForeign   DataState = "foreign"   // not empty and not a data directory, or one without our mark
+	DataUnmounted DataState = "unmounted" // it was on a volume that is not mounted now
+	DataPresent   DataState = "present"
+)
+
+// Data is the data directory with its identity mark.
+type Data struct {
+	State     DataState `json:"state"`
+	ClusterID string    `json:"cluster_id,omitempty"`
+	SystemID  string    `json:"system_id,omitempty"`
+	Text      string    `json:"text,omitempty"` // what is wrong, for people
+}
+
+// InstanceState is what PostgreSQL is doing.
+type InstanceState string
+
+// Instance states.
+const (
+	StateUnknown  InstanceState = "unknown"  // processes exist, no answer
+	StateStopped  InstanceState = "stopped"  // no process
+	StateStarting InstanceState = "starting" // recovering, not yet open
+	StateRunning  InstanceState = "running"
+	StateStopping InstanceState = "stopping" // the control file or the server says so
+)
+
+// Instance is one PostgreSQL server's facts; members send it to each other.
+type Instance struct {
+	State     InstanceState `json:"state"`
+	Primary   bool          `json:"primary"` // running and not in recovery
+	SystemID  string        `json:"system_id,omitempty"`
+	StartedAt int64         `json:"started_at,omitempty"` // postmaster's start, ms since 1970; an identity, never compared with a clock
+
+	Timeline    wal.Timeline `json:"timeline,omitempty"`
+	WriteLSN    wal.LSN      `json:"write_lsn,omitempty"`    // primary: flushed
+	ReceivedLSN wal.LSN      `json:"received_lsn,omitempty"` // standby: flushed by the receiver or replayed, the greater
+	ReplayLSN   wal.LSN      `json:"replay_lsn,omitempty"`
+	ReplayDone  bool         `json:"replay_done,omitempty"` // a positive sign that all received WAL is replayed
+	Receiver    bool         `json:"receiver,omitempty"`    // a WAL receiver process exists
+	Streaming   bool         `json:"streaming,omitempty"`   // and it streams
+	Follows     string       `json:"follows,omitempty"`     // member configured as source
+
+	Control            string       `json:"control,omitempty"` // pg_control's state, e.g. "shut down"
+	Checkpoint         wal.LSN      `json:"checkpoint,omitempty"`
+	CheckpointTimeline wal.Timeline `json:"checkpoint_timeline,omitempty"`
+	LastRecord         wal.LSN      `json:"last_record,omitempty"` // stopped: start of the last valid record; 0 unknown
+	OldestWAL          wal.LSN      `json:"oldest_wal,omitempty"`
+	History            wal.History  `json:"history,omitempty"` // of Timeline
+
+	SyncNames []string `json:"sync_names,omitempty"` // in effect, sorted
+	SyncK     int      `json:"sync_k,omitempty"`
+	Senders   []Sender `json:"senders,omitempty"`
+	Slots     []Slot   `json:"slots,omitempty"`
+	Roles     bool     `json:"roles,omitempty"` // pgherd's roles exist
+
+	Pending       []string       `json:"pending,omitempty"`        // settings that wait for a restart
+	Limits        map[string]int `json:"limits,omitempty"`         // ordered settings in effect (max_connections, ...)
+	PrimaryLimits map[string]int `json:"primary_limits,omitempty"` // the same as pg_control has them from the primary
+}
+
+// Position is how far the instance's history reaches.
+func (i Instance) Position() wal.Position {
+	if i.Primary {
+		return wal.Position{Timeline: i.Timeline, LSN: i.WriteLSN}
+	}
+	return wal.Position{Timeline: i.Timeline, LSN: max(i.ReceivedLSN, i.ReplayLSN)}
+}
+
+// Standby says that the instance runs in recovery.
+func (i Instance) Standby() bool { return i.State == StateRunning && !i.Primary }
+
+// Sender is one WAL sender of a member.
+type Sender struct {
+	Member    string  `json:"member"`
+	Streaming bool    `json:"streaming"`
+	FlushLSN  wal.LSN `json:"flush_lsn"`
+	ReplayLSN wal.LSN `json:"replay_lsn"`
+}
+
+// Slot is one physical slot with pgherd's prefix.
+type Slot struct {
+	Name   string `json:"name"`
+	Active bool   `json:"active"`
+	Lost   bool   `json:"lost"` // its WAL is gone
+}
+
+// Job is the long work of this member, running or last ended.
+type Job struct {
+	Kind    string  `json:"kind,omitempty"` // a StepKind
+	ID      string  `json:"id,omitempty"`
+	Running bool    `json:"running,omitempty"`
+	Err     string  `json:"err,omitempty"`
+	EndedAt Instant `json:"ended_at,omitempty"`
+	Percent int     `json:"percent,omitempty"`
+	Text    string  `json:"text,omitempty"`
+}
+
+// Peer is what another member said of itself.
+type Peer struct {
+	Name     string        `json:"name"`
+	Known    bool          `json:"known"` // it has answered since this agent started
+	Age      time.Duration `json:"age"`   // since the newest answer was asked for
+	Err      string        `json:"err,omitempty"`
+	Instance Instance      `json:"instance"`
+	Job      Job           `json:"job"`
+	Term     uint64        `json:"term"`     // newest term it has seen
+	Vacant   bool          `json:"vacant"`   // it judged the lease of Term vacant and its receiver stopped for good
+	Rejected bool          `json:"rejected"` // it fell back to its last good parameters
+}

@@ -1,0 +1,48 @@
+package peer
+
+import "github.com/pgherd/pgherd/internal/core"
+
+// Status is what a member says of itself at GET /v1/member: to other members by
+// mutual TLS, to local commands by the unix socket.
+type Status struct {
+	Name     string        `json:"name"`
+	Version  string        `json:"version"`
+	Witness  bool          `json:"witness,omitempty"`
+	Instance core.Instance `json:"instance"`
+	Job      core.Job      `json:"job"`
+	Term     uint64        `json:"term"`
+	Vacant   bool          `json:"vacant"`
+	Rejected bool          `json:"rejected"`
+
+	AgentPID    int `json:"agent_pid"`
+	WardenPID   int `json:"warden_pid"`
+	PostgresPID int `json:"postgres_pid"`
+
+	// The last decision, for `pgherd explain` and `pgherd status`.
+	Decision Decision `json:"decision"`
+}
+
+// Decision is a tick's outcome in words. Times are RFC 3339, for people only.
+type Decision struct {
+	At         string        `json:"at"`
+	Role       string        `json:"role"`
+	Steps      []StepText    `json:"steps,omitempty"`
+	Reasons    []core.Reason `json:"reasons,omitempty"`
+	Conditions []Condition   `json:"conditions,omitempty"`
+	Failed     string        `json:"failed,omitempty"` // the step that failed and its error
+}
+
+// StepText is one step that was done.
+type StepText struct {
+	Step string      `json:"step"`
+	Why  core.Reason `json:"why"`
+}
+
+// Condition is a core.Condition with its start as wall time.
+type Condition struct {
+	Code     core.Code     `json:"code"`
+	Severity core.Severity `json:"severity"`
+	Text     string        `json:"text"`
+	Hint     string        `json:"hint,omitempty"`
+	Since    string        `json:"since"`
+}

@@ -1,0 +1,60 @@
+package spec
+
+import "time"
+
+// Durability says what an acknowledged commit survives.
+type Durability string
+
+// The two durabilities.
+const (
+	DurabilitySync  Durability = "sync"  // the loss of any one member (default)
+	DurabilityAsync Durability = "async" // only what was already streamed; bounded by MaxLagBytes at failover
+)
+
+// Cluster is the cluster's spec, kept in the store and edited with `pgherd config`.
+type Cluster struct {
+	Lease        Lease           `yaml:"lease" json:"lease"`
+	Durability   Durability      `yaml:"durability" json:"durability"`
+	SyncStandbys int             `yaml:"sync_standbys" json:"sync_standbys"` // k of ANY k; ≥ 1
+	Strict       bool            `yaml:"strict" json:"strict"`               // block commits rather than degrade
+	MaxLagBytes  int64           `yaml:"max_lag_bytes" json:"max_lag_bytes"` // async: a standby further behind is no candidate
+	Postgres     ClusterPostgres `yaml:"postgres" json:"postgres"`
+}
+
+// Lease holds the timing of leadership. Beat < TTL - Margin, TTL ≥ 3 s.
+type Lease struct {
+	TTL    Duration `yaml:"ttl" json:"ttl"`       // default 5s
+	Renew  Duration `yaml:"renew" json:"renew"`   // default 1s
+	Margin Duration `yaml:"margin" json:"margin"` // default 1s
+}
+
+// ClusterPostgres is what every member's PostgreSQL is told.
+type ClusterPostgres struct {
+	Parameters map[string]string `yaml:"parameters,omitempty" json:"parameters,omitempty"`
+	HBA        []HBARule         `yaml:"hba" json:"hba"`
+}
+
+// HBARule lets users in over TLS. Rules of the cluster itself (local peer,
+// replication by certificate) are rendered by pgherd and are not listed here.
+type HBARule struct {
+	Databases []string `yaml:"databases" json:"databases"` // names, or all, sameuser, samerole
+	Users     []string `yaml:"users" json:"users"`         // names, +group, or all
+	From      string   `yaml:"from" json:"from"`           // CIDR, samehost or samenet
+	Auth      string   `yaml:"auth" json:"auth"`           // scram-sha-256 or cert
+}
+
+// Duration is a time.Duration that reads and writes "5s" in YAML and JSON.
+type Duration time.Duration
+
+// D gives the standard type.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+// MarshalText writes "5s".
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}

@@ -1,0 +1,52 @@
+package spec
+
+// Member is pgherd.yaml: one file a member, written by `init` and `join`.
+// Unknown keys are errors. Paths are absolute.
+type Member struct {
+	Name     string   `yaml:"name"`      // 1–32 of a-z 0-9 -, begins with a letter
+	Address  string   `yaml:"address"`   // host name or IP by which the others reach this member
+	StateDir string   `yaml:"state_dir"` // keys, embedded store, journal, sockets; 0700
+	Witness  bool     `yaml:"witness,omitempty"`
+	Listen   Listen   `yaml:"listen"`
+	Postgres Postgres `yaml:"postgres,omitempty"`
+	Store    Store    `yaml:"store,omitempty"`
+	Tags     Tags     `yaml:"tags,omitempty"`
+}
+
+// Listen holds "host:port" addresses; the ports are advertised with Member.Address.
+type Listen struct {
+	API   string `yaml:"api"`   // HTTPS: API, join, member-to-member status. Default 0.0.0.0:7432
+	Peer  string `yaml:"peer"`  // raft traffic of the embedded store. Default 0.0.0.0:7433
+	Store string `yaml:"store"` // clients of the embedded store (mutual TLS). Default 0.0.0.0:7434
+}
+
+// Postgres says where this member's PostgreSQL lives.
+type Postgres struct {
+	BinDir    string `yaml:"bin_dir,omitempty"`    // default: the newest found on this machine
+	DataDir   string `yaml:"data_dir,omitempty"`   // default: STATE_DIR/data
+	WalDir    string `yaml:"wal_dir,omitempty"`    // empty: pg_wal inside the data directory
+	SocketDir string `yaml:"socket_dir,omitempty"` // default: STATE_DIR/run
+	Port      int    `yaml:"port,omitempty"`       // default 5432
+	Listen    string `yaml:"listen,omitempty"`     // listen_addresses; default: Address and localhost
+
+	// Parameters of this member alone. Parameters that run commands
+	// (archive_command and its like) are taken from here only, never from the network.
+	Parameters map[string]string `yaml:"parameters,omitempty"`
+}
+
+// Store names an external etcd; without endpoints the embedded one is used.
+type Store struct {
+	Endpoints []string `yaml:"endpoints,omitempty"` // https://host:port
+	Prefix    string   `yaml:"prefix,omitempty"`    // default /pgherd
+	CAFile    string   `yaml:"ca_file,omitempty"`
+	CertFile  string   `yaml:"cert_file,omitempty"`
+	KeyFile   string   `yaml:"key_file,omitempty"`
+}
+
+// Tags steer decisions about this member.
+type Tags struct {
+	Zone       string `yaml:"zone,omitempty" json:"zone,omitempty"`               // failure domain
+	Priority   int    `yaml:"priority,omitempty" json:"priority,omitempty"`       // among equal candidates the higher wins; default 0
+	NoFailover bool   `yaml:"no_failover,omitempty" json:"no_failover,omitempty"` // never becomes primary
+	NoSync     bool   `yaml:"no_sync,omitempty" json:"no_sync,omitempty"`         // never counted for commits
+}

@@ -1,0 +1,95 @@
+// Package records maps the store's bytes to core's records and back: the keys, their
+// JSON, and one decoded snapshot. It is shared by observe, act and api, so that a key
+// is spelled in one place.
+//
+// It must not decide, retry or cache: a record that cannot be read is an error, never
+// an empty record.
+package records
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/store"
+)
+
+// The keys. MemberPrefix, RequestPrefix and TokenPrefix are followed by a name or id.
+const (
+	KeyCluster    = "cluster"
+	KeySpec       = "spec"
+	KeyLease      = "lease"
+	KeyOperation  = "operation"
+	KeyPause      = "pause"
+	MemberPrefix  = "members/"
+	RequestPrefix = "requests/"
+	TokenPrefix   = "tokens/"
+)
+
+// Decode reads a snapshot into the part of core's view that is records. self picks
+// the request for this member.
+func Decode(s store.Snapshot, self string) (core.StoreView, error) {
+	v := core.StoreView{Known: true}
+	single := []struct {
+		key      string
+		into     any
+		revision *int64
+	}{
+		{KeyCluster, &v.Cluster, &v.ClusterRevision},
+		{KeySpec, &v.Spec, &v.SpecRevision},
+		{KeyLease, &v.Lease, &v.LeaseRevision},
+		{KeyOperation, &v.Operation, &v.OperationRevision},
+	}
+	for _, one := range single {
+		e, ok := s.Entries[one.key]
+		if !ok {
+			continue
+		}
+		*one.revision = e.Revision
+		if err := json.Unmarshal(e.Value, one.into); err != nil {
+			return v, fmt.Errorf("record %q: %w", one.key, err)
+		}
+	}
+	_, v.Paused = s.Entries[KeyPause]
+	return v, decodeLists(s, self, &v)
+}
+
+func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
+	for key, e := range s.Entries {
+		if name, ok := strings.CutPrefix(key, RequestPrefix); ok {
+			v.Requests = append(v.Requests, name)
+			if name == self {
+				v.Request = &core.Request{}
+				if err := json.Unmarshal(e.Value, v.Request); err != nil {
+					return fmt.Errorf("record %q: %w", key, err)
+				}
+				v.Request.Revision = e.Revision
+			}
+		}
+		if strings.HasPrefix(key, MemberPrefix) {
+			var m core.MemberRecord
+			if err := json.Unmarshal(e.Value, &m); err != nil {
+				return fmt.Errorf("record %q: %w", key, err)
+			}
+			v.Members = append(v.Members, m)
+		}
+	}
+	slices.Sort(v.Requests)
+	slices.SortFunc(v.Members, func(a, b core.MemberRecord) int {
+		return cmp.Or(cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Name, b.Name))
+	})
+	return nil
+}
+
+// Put writes a record as JSON with the store's compare-and-swap (expect 0: must not exist).
+func Put(ctx context.Context, s store.Store, key string, record any, expect int64) (int64, error) {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return 0, fmt.Errorf("record %q: %w", key, err)
+	}
+	return s.Put(ctx, key, data, expect)
+}
