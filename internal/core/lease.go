@@ -127,7 +127,7 @@ func (d *decider) successor() (string, bool) {
 	}
 	heard, best := 0, Peer{}
 	for _, p := range d.v.Peers {
-		if !fresh(p) || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
+		if !fresh(p) || p.Stopping || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
 			continue
 		}
 		in := contains(d.lease.Sync.Members, p.Name)
@@ -160,7 +160,7 @@ func (d *decider) leaveOffice() bool {
 		return false // the running operation ends first; a switchover from us is ours
 	}
 	who, ok := d.successor()
-	if d.inst.Primary && ok && !d.v.Store.Paused {
+	if d.inst.Primary && ok && d.v.Store.Err == "" {
 		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
 		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s takes over", who))
 		return true

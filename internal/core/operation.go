@@ -52,7 +52,7 @@ func (d *decider) driveSwitchover(op Operation) bool {
 func (d *decider) switchoverRequested(op Operation, late bool) bool {
 	who, why, ok := d.candidateFor(op)
 	if !ok || !d.inst.Primary {
-		if late {
+		if late || d.v.Stopping {
 			d.endOperation(op, PhaseAborted, why)
 		}
 		d.report.Reasons = append(d.report.Reasons, why)
@@ -88,6 +88,8 @@ func (d *decider) candidateFor(op Operation) (string, Reason, bool) {
 			why = because("no_candidate", "%s is tagged no_failover", p.Name)
 		case m.Witness:
 			why = because("no_candidate", "%s is a witness", p.Name)
+		case p.Stopping:
+			why = because("no_candidate", "%s is stopping", p.Name)
 		case !fresh(p) || !p.Instance.Standby():
 			why = because("no_candidate", "%s is not a running standby: %s", p.Name, orNone(p.Err))
 		case !sending || !s.Streaming:

@@ -116,9 +116,9 @@ func (d *decider) configure(c Conf, why Reason) {
 	}
 }
 
-// orderedParams must never be smaller on a standby than on its primary: PostgreSQL
+// OrderedParams must never be smaller on a standby than on its primary: PostgreSQL
 // stops replay otherwise.
-var orderedParams = []string{
+var OrderedParams = []string{
 	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes",
 }
 
@@ -133,7 +133,7 @@ func (d *decider) params() map[string]string {
 	for k, v := range from {
 		out[k] = v
 	}
-	for _, name := range orderedParams {
+	for _, name := range OrderedParams {
 		want, err := strconv.Atoi(out[name])
 		if err != nil {
 			continue

@@ -100,6 +100,8 @@ func (d *decider) followHolder(holder string) {
 	switch {
 	case d.v.Local.Data.State == DataAbsent:
 		d.clone(p, because("clone", "this member has no data"))
+	case d.v.Local.Data.State == DataBroken:
+		d.clone(p, because("clone", "an interrupted rewind left data that can never be started"))
 	case !d.v.Local.Warden.Alive:
 		d.say("warden_gone", "the warden does not answer")
 	case d.inst.State == StateStopped && d.v.Local.Warden.Empty:

@@ -77,6 +77,7 @@ const (
 	DataAbsent    DataState = "absent"    // missing or empty
 	DataForeign   DataState = "foreign"   // not empty and not a data directory, or one without our mark
 	DataUnmounted DataState = "unmounted" // it was on a volume that is not mounted now
+	DataBroken    DataState = "broken"    // an interrupted rewind: never started again, only replaced by a clone
 	DataPresent   DataState = "present"
 )
 
@@ -179,7 +180,8 @@ type Peer struct {
 	Err      string        `json:"err,omitempty"`
 	Instance Instance      `json:"instance"`
 	Job      Job           `json:"job"`
-	Term     uint64        `json:"term"`     // newest term it has seen
-	Vacant   bool          `json:"vacant"`   // it judged the lease of Term vacant and its receiver stopped for good
-	Rejected bool          `json:"rejected"` // it fell back to its last good parameters
+	Term     uint64        `json:"term"`               // newest term it has seen
+	Vacant   bool          `json:"vacant"`             // it judged the lease of Term vacant and its receiver stopped for good
+	Stopping bool          `json:"stopping,omitempty"` // its agent was told to end
+	Rejected bool          `json:"rejected"`           // it fell back to its last good parameters
 }

@@ -13,6 +13,7 @@ type Status struct {
 	Term     uint64        `json:"term"`
 	Vacant   bool          `json:"vacant"`
 	Rejected bool          `json:"rejected"`
+	Stopping bool          `json:"stopping,omitempty"`
 
 	AgentPID    int `json:"agent_pid"`
 	WardenPID   int `json:"warden_pid"`

@@ -1,0 +1,42 @@
+package act
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
+)
+
+const asideKept = 1 // data directories set aside: the last one, in case it holds commits of its own
+
+// clone copies the primary's data beside ours and puts it in place; what was there
+// is renamed aside, never deleted first.
+func (r *Runner) clone(_ context.Context, s core.Step) error {
+	source, ok := r.Server.Source(s.Member)
+	if !ok {
+		return fmt.Errorf("no address of %s is known", s.Member)
+	}
+	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
+		options := postgres.BackupOptions{Source: source, Instance: r.Server.Instance, Mark: r.mark()}
+		progress(0, "cloning from "+s.Member)
+		err := postgres.BaseBackup(ctx, options, func(p postgres.Progress) {
+			percent := 0
+			if p.TotalBytes > 0 {
+				percent = int(min(99, 100*p.DoneBytes/p.TotalBytes))
+			}
+			progress(percent, fmt.Sprintf("cloning from %s: %d of %d MB", s.Member, p.DoneBytes>>20, p.TotalBytes>>20))
+		})
+		if err != nil {
+			return err
+		}
+		if c := r.Warden(); c == nil || !c.Status().Alive || !c.Status().Empty {
+			return fmt.Errorf("PostgreSQL runs in %s: the finished clone is not put in its place", r.Server.Instance.DataDir)
+		}
+		if err := postgres.InstallClone(r.Server.Instance); err != nil {
+			return err
+		}
+		r.Server.applied("", "") // the files are the source's until they are rendered again
+		return postgres.PruneAside(r.Server.Instance, asideKept)
+	})
+}

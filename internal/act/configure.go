@@ -1,0 +1,47 @@
+package act
+
+import (
+	"context"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
+)
+
+// configure renders the owned files whole and has a running server read them.
+func (r *Runner) configure(ctx context.Context, s core.Step) error {
+	conf, hba, ident, err := r.Server.conf(*s.Conf)
+	if err != nil {
+		return err
+	}
+	if err := postgres.EnsureInclude(r.Server.Instance); err != nil {
+		return err
+	}
+	if _, err := postgres.WriteConf(r.Server.Instance, conf, hba, ident); err != nil {
+		return err
+	}
+	if c := r.Warden(); c != nil && c.Status().PostmasterPID != 0 {
+		if err := r.reload(ctx); err != nil {
+			return err
+		}
+	}
+	r.Server.applied(s.Conf.Key(), s.Conf.Follow)
+	return nil
+}
+
+// reload asks by SQL where it can be asked, else by signal: a server that recovers and
+// is not open yet reads its new primary_conninfo all the same.
+func (r *Runner) reload(ctx context.Context) error {
+	if err := r.Server.DB.Reload(ctx); err == nil {
+		return nil
+	}
+	c, err := r.warden()
+	if err != nil {
+		return err
+	}
+	return c.Signal(ctx, reloadSignal)
+}
+
+// markGood remembers parameters that work, to fall back to.
+func (r *Runner) markGood(_ context.Context, s core.Step) error {
+	return r.Server.saveGood(s.Conf.Params)
+}

@@ -1,0 +1,122 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/warden"
+)
+
+// Ledger takes note of our own lease writes; observe.StoreSource is one.
+type Ledger interface {
+	Renewed(l core.LeaseRecord, revision int64, sent core.Instant)
+	Term() uint64
+}
+
+// Runner carries out plans. All fields are set before the first Run.
+type Runner struct {
+	Self     string
+	Store    store.Store
+	Ledger   Ledger
+	Now      func() core.Instant
+	Timing   func() (ttl, margin time.Duration)
+	Log      *slog.Logger
+	Warden   func() *warden.Client // nil result: not connected
+	Server   *Server               // nil on a witness
+	Jobs     *Jobs
+	Identity Identity
+}
+
+// Identity says which cluster data is made for.
+type Identity struct {
+	ClusterID string
+	SystemID  func() string // the cluster's, from the store; empty before the bootstrap
+}
+
+// How long one step may take; a step that needs longer is a job.
+const (
+	stepLimit  = 3 * time.Second
+	storeLimit = 900 * time.Millisecond
+)
+
+var (
+	errGuard    = errors.New("refused: a newer term was seen")
+	errDeadline = errors.New("refused: trust in the lease has ended")
+	errWarden   = errors.New("the warden does not answer")
+)
+
+// Run carries out the steps in order and gives the first failure.
+func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
+	for _, s := range plan.Steps {
+		if err := r.step(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Kind, err)
+		}
+	}
+	return nil
+}
+
+// guard is checked again right before an effect: the plan may be a tick old.
+func (r *Runner) guard(g core.Guard) error {
+	if g.Term != 0 && r.Ledger.Term() > g.Term {
+		return errGuard
+	}
+	if g.Deadline != 0 && r.Now() >= g.Deadline {
+		return errDeadline
+	}
+	return nil
+}
+
+func (r *Runner) step(ctx context.Context, s core.Step) error {
+	if err := r.guard(s.Guard); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
+	effect, ok := r.effects()[s.Kind]
+	if !ok {
+		return errors.New("this binary does not know the step")
+	}
+	return effect(ctx, s)
+}
+
+func (r *Runner) effects() map[core.StepKind]func(context.Context, core.Step) error {
+	return map[core.StepKind]func(context.Context, core.Step) error{
+		core.StepPutLease:     r.putLease,
+		core.StepPutCluster:   r.putCluster,
+		core.StepPutOperation: r.putOperation,
+		core.StepPutRequest:   r.putRequest,
+		core.StepEndRequest:   r.endRequest,
+		core.StepFence:        r.fence,
+		core.StepDisarm:       r.disarm,
+		core.StepStart:        r.start,
+		core.StepStop:         r.stop,
+		core.StepPromote:      r.promote,
+		core.StepConfigure:    r.configure,
+		core.StepMarkGood:     r.markGood,
+		core.StepCreateSlot:   r.createSlot,
+		core.StepDropSlot:     r.dropSlot,
+		core.StepRoles:        r.roles,
+		core.StepInit:         r.initDB,
+		core.StepClone:        r.clone,
+		core.StepRewind:       r.rewind,
+		core.StepCheckpoint:   r.checkpoint,
+	}
+}
+
+func (r *Runner) warden() (*warden.Client, error) {
+	c := r.Warden()
+	if c == nil || !c.Status().Alive {
+		return nil, errWarden
+	}
+	return c, nil
+}
+
+func (r *Runner) mark() postgres.Mark {
+	return postgres.Mark{ClusterID: r.Identity.ClusterID, Member: r.Self, SystemID: r.Identity.SystemID()}
+}

@@ -1,0 +1,106 @@
+package act
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/spec"
+)
+
+// Server is this member's PostgreSQL with what was last applied to it.
+type Server struct {
+	Instance postgres.Instance
+	DB       *postgres.DB
+	Cluster  string // cluster_name
+	Config   spec.Member
+	PKI      pki.Dir
+	OSUser   string
+	StateDir string
+	Source   func(member string) (postgres.Source, bool) // how to reach a member's PostgreSQL
+
+	mu      sync.Mutex
+	key     string
+	follows string
+	good    map[string]string
+	stopped stopSignal
+}
+
+// Applied says what was last rendered, and the parameters known to work.
+func (s *Server) Applied() (key, follows string, good map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key, s.follows, s.good
+}
+
+func (s *Server) applied(key, follows string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key, s.follows = key, follows
+}
+
+func (s *Server) goodFile() string { return filepath.Join(s.StateDir, "good-parameters.json") }
+
+// LoadGood reads the parameters that worked before this agent started. A file that
+// is missing or broken only means that there are none to fall back to.
+func (s *Server) LoadGood() {
+	data, err := os.ReadFile(s.goodFile())
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if json.Unmarshal(data, &s.good) != nil {
+		s.good = nil
+	}
+}
+
+func (s *Server) saveGood(params map[string]string) error {
+	data, err := json.Marshal(params)
+	if err != nil {
+		return err
+	}
+	temp := s.goodFile() + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, s.goodFile()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.good = params
+	return nil
+}
+
+// conf turns core's wish into the files' content.
+func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
+	out := postgres.Conf{
+		Instance: s.Instance, ClusterName: s.Cluster, Listen: s.Config.Postgres.Listen,
+		CertFile: s.PKI.NodeCert(), KeyFile: s.PKI.NodeKey(), CAFile: s.PKI.CACert(),
+		SynchronousStandbyNames: postgres.SyncNames(c.Sync.K, c.Sync.Members),
+		HotStandbyFeedback:      true,
+		Parameters:              map[string]string{},
+	}
+	for k, v := range c.Params {
+		out.Parameters[k] = v
+	}
+	for k, v := range s.Config.Postgres.Parameters { // the member's own file has the last word
+		out.Parameters[k] = v
+	}
+	if c.Follow != "" {
+		source, _ := s.Source(c.Follow)
+		source.Host, source.Port = c.Host, c.Port
+		out.Source = &source
+		out.PrimarySlot = core.SlotName(s.Config.Name)
+	}
+	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Rules: c.HBA})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return postgres.RenderConf(out), hba, ident, nil
+}

@@ -1,0 +1,83 @@
+package act
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/warden"
+)
+
+const (
+	reloadSignal = syscall.SIGHUP
+	fastShutdown = syscall.SIGINT
+)
+
+// start runs postgres under the warden, as a standby or as the primary it was. The
+// configuration is tried first: a broken one is told in PostgreSQL's own words.
+func (r *Runner) start(ctx context.Context, s core.Step) error {
+	c, err := r.warden()
+	if err != nil {
+		return err
+	}
+	in := r.Server.Instance
+	if s.Standby {
+		err = postgres.EnsureStandbySignal(in)
+	} else {
+		err = postgres.RemoveStandbySignal(in)
+	}
+	if err != nil {
+		return err
+	}
+	if err := postgres.TestConfig(ctx, in); err != nil {
+		return err
+	}
+	if s.Standby {
+		if err := c.Disarm(ctx, max(c.Status().Term, 1)); err != nil {
+			return err
+		}
+	}
+	if err := r.guard(s.Guard); err != nil {
+		return err
+	}
+	path, args, env := postgres.StartArgs(in)
+	r.Log.Info("starting PostgreSQL", "standby", s.Standby, "why", s.Why.Text)
+	return c.Start(ctx, warden.Command{Path: path, Args: args, Env: env})
+}
+
+// stopSignal remembers the last request to stop, so that a stop that takes a while
+// is not signalled on every tick.
+type stopSignal struct {
+	mu  sync.Mutex
+	pid int
+	at  time.Time
+}
+
+// due says whether to signal pid (again).
+func (s *stopSignal) due(pid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pid == pid && time.Since(s.at) < 5*time.Second {
+		return false
+	}
+	s.pid, s.at = pid, time.Now()
+	return true
+}
+
+// stop asks for a fast shutdown: sessions are terminated, not cancelled, so no commit
+// that waits for a standby is acknowledged on the way.
+func (r *Runner) stop(ctx context.Context, s core.Step) error {
+	c, err := r.warden()
+	if err != nil {
+		return err
+	}
+	pid := c.Status().PostmasterPID
+	if pid == 0 || !r.Server.stopped.due(pid) {
+		return nil
+	}
+	r.Log.Info("stopping PostgreSQL", "why", s.Why.Text)
+	return c.Signal(ctx, fastShutdown)
+}

@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgherd/pgherd/internal/act"
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/observe"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/store/etcd"
+)
+
+// Agent is one member's running parts.
+type Agent struct {
+	o        Options
+	id       Identity
+	pki      pki.Dir
+	store    *etcd.Store
+	voter    *voter // nil with an external store
+	warden   *wardenLink
+	server   *act.Server // nil on a witness
+	observer *observe.Observer
+	runner   *act.Runner
+	jobs     *act.Jobs
+	journal  *journal.Journal
+	peers    *peer.Client
+
+	memory     core.Memory
+	wake       chan struct{}
+	detaching  atomic.Bool
+	stopSince  atomic.Int64 // unix nanoseconds; 0: not told to stop
+	mountKnown bool
+}
+
+// serve runs all parts until ctx ends and PostgreSQL is stopped, or until detached.
+func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	parts, background := errgroup.WithContext(background)
+	parts.Go(func() error { return a.watch(background) })
+	parts.Go(func() error { return a.renewCertificates(background) })
+	if a.warden != nil {
+		parts.Go(func() error { return a.warden.keep(background) })
+	}
+	if a.voter != nil {
+		parts.Go(func() error { return a.voter.keep(background, a) })
+	}
+	if a.id.First {
+		parts.Go(func() error { return a.found(background) })
+	}
+	stopping, stop := context.WithCancel(background)
+	defer stop()
+	parts.Go(func() error {
+		select {
+		case <-ctx.Done():
+			a.leave(stop)
+		case <-detach:
+			a.o.Log.Info("leaving PostgreSQL running under the warden")
+			a.detaching.Store(true)
+			a.poke()
+		case <-background.Done():
+		}
+		return nil
+	})
+	a.loop(stopping)
+	cancel()
+	if err := parts.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("a part of the agent failed: %w", err)
+	}
+	return a.farewell()
+}
+
+// leave begins the agent's end: detached, or with PostgreSQL stopped.
+func (a *Agent) leave(stop context.CancelFunc) {
+	if a.o.DetachOnExit {
+		a.o.Log.Info("leaving PostgreSQL running under the warden")
+		a.detaching.Store(true)
+		a.poke()
+		return
+	}
+	a.o.Log.Info("stopping: PostgreSQL is stopped, a primary hands over first if it can")
+	a.stopSince.Store(time.Now().UnixNano())
+	stop()
+}
+
+// farewell ends the warden when there is nothing left for it to guard.
+func (a *Agent) farewell() error {
+	if a.warden == nil || a.detaching.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if c := a.warden.client(); c != nil && c.Status().Empty {
+		return c.Quit(ctx)
+	}
+	return nil
+}
+
+// watch turns hints from the store and the warden into ticks.
+func (a *Agent) watch(ctx context.Context) error {
+	for range a.store.Watch(ctx) {
+		a.poke()
+	}
+	return nil
+}
+
+// publish writes the tick down and shows it to the API and the other members.
+func (a *Agent) publish(e journal.Entry) {
+	a.journal.Record(e)
+	a.rememberMount(e.View)
+	if e.Outcome != "" {
+		a.o.Log.Warn("step failed", "error", e.Outcome)
+	}
+}
+
+func (a *Agent) close() {
+	if a.jobs != nil {
+		a.jobs.Stop()
+	}
+	if a.warden != nil {
+		a.warden.close()
+	}
+	if a.server != nil {
+		a.server.DB.Close()
+	}
+	a.peers.Close()
+	_ = a.store.Close()
+	if a.voter != nil {
+		a.voter.close()
+	}
+	a.journal.Close()
+}

@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/act"
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/observe"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store/embed"
+	"github.com/pgherd/pgherd/internal/store/etcd"
+	"github.com/pgherd/pgherd/internal/warden"
+)
+
+// build puts the parts together. Nothing waits for another member here.
+func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
+	a := &Agent{o: o, id: id, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), wake: make(chan struct{}, 1)}
+	clientTLS, err := pki.ClientTLS(a.pki)
+	if err != nil {
+		return nil, err
+	}
+	a.peers = peer.New(clientTLS)
+	if a.journal, err = journal.Open(filepath.Join(o.Config.StateDir, "journal")); err != nil {
+		return nil, err
+	}
+	if err := a.buildStore(ctx, clientTLS); err != nil {
+		return nil, err
+	}
+	a.jobs = &act.Jobs{Now: warden.BootNow, Log: o.Log, Wake: a.poke}
+	a.runner = &act.Runner{Self: o.Config.Name, Store: a.store, Now: warden.BootNow, Log: o.Log, Jobs: a.jobs}
+	if !o.Config.Witness {
+		if err := a.buildServer(); err != nil {
+			return nil, err
+		}
+	}
+	a.buildLoop()
+	return a, nil
+}
+
+// buildStore connects to the external store, or begins the embedded one.
+func (a *Agent) buildStore(ctx context.Context, clientTLS *tls.Config) error {
+	c := a.o.Config
+	prefix := strings.TrimRight(c.Store.Prefix, "/")
+	if prefix == "" {
+		prefix = "/pgherd"
+	}
+	config := etcd.Config{Prefix: prefix + "/" + a.id.ClusterID, TLS: clientTLS, Logger: a.o.Log, Endpoints: c.Store.Endpoints}
+	if len(c.Store.Endpoints) > 0 {
+		external, err := externalTLS(c.Store)
+		if err != nil {
+			return err
+		}
+		config.TLS = external
+	} else {
+		a.voter = &voter{config: a.embedConfig(), stateDir: c.StateDir, log: a.o.Log}
+		if err := a.voter.begin(ctx, a.id.First); err != nil {
+			return fmt.Errorf("the embedded store does not start: %w", err)
+		}
+		config.Endpoints = a.voter.endpoints(a.id.Seeds)
+	}
+	store, err := etcd.Dial(ctx, config)
+	a.store = store
+	return err
+}
+
+func (a *Agent) embedConfig() embed.Config {
+	c := a.o.Config
+	return embed.Config{
+		Name: c.Name, Dir: filepath.Join(c.StateDir, "store"),
+		PeerListen: c.Listen.Peer, ClientListen: c.Listen.Store,
+		PeerAdvertise: advertise(c.Address, c.Listen.Peer), ClientAdvertise: advertise(c.Address, c.Listen.Store),
+		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
+		ClusterToken: a.id.ClusterID, Logger: a.o.Log,
+	}
+}
+
+// buildServer prepares this member's PostgreSQL; it first ends what a crash of the
+// last agent may have left half done.
+func (a *Agent) buildServer() error {
+	c := a.o.Config
+	bin, version, err := postgres.FindBinDir(c.Postgres.BinDir)
+	if err != nil {
+		return err
+	}
+	a.o.Log.Info("PostgreSQL", "version", version.String(), "bin_dir", bin)
+	in := postgres.Instance{BinDir: bin, DataDir: c.Postgres.DataDir, WalDir: c.Postgres.WalDir, SocketDir: c.Postgres.SocketDir, Port: c.Postgres.Port}
+	if err := os.MkdirAll(in.SocketDir, 0o711); err != nil {
+		return fmt.Errorf("the socket directory: %w", err)
+	}
+	a.server = &act.Server{
+		Instance: in, DB: postgres.Open(in), Cluster: a.id.Cluster, Config: listening(c), PKI: a.pki,
+		OSUser: userName(), StateDir: c.StateDir, Source: a.source,
+	}
+	a.server.LoadGood()
+	if err := postgres.FinishClone(in); err != nil {
+		return err
+	}
+	if err := a.server.FinishInit(postgres.Mark{ClusterID: a.id.ClusterID, Member: c.Name}); err != nil {
+		return err
+	}
+	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
+	a.runner.Server, a.runner.Warden = a.server, a.warden.client
+	return nil
+}
+
+func (a *Agent) buildLoop() {
+	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.store, Now: warden.BootNow}
+	a.observer = &observe.Observer{
+		Self: a.o.Config.Name, Now: warden.BootNow, Store: stores, Job: a.jobs.View,
+		Peers: &observe.PeerSource{Self: a.o.Config.Name, Client: a.peers, Now: warden.BootNow},
+	}
+	if a.server != nil {
+		a.observer.Local = &observe.LocalSource{
+			Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
+			Applied: a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
+		}
+	}
+	a.runner.Ledger = stores
+	a.runner.Timing = func() (ttl, margin time.Duration) {
+		l := a.latest().View.Store.Spec.Lease
+		return l.TTL.D(), l.Margin.D()
+	}
+	a.runner.Identity = act.Identity{ClusterID: a.id.ClusterID, SystemID: func() string { return a.latest().View.Store.Cluster.SystemID }}
+}
+
+func (a *Agent) latest() journal.Entry { return a.journal.Latest() }
+
+// source says how to reach another member's PostgreSQL.
+func (a *Agent) source(member string) (postgres.Source, bool) {
+	for _, m := range a.latest().View.Store.Members {
+		if m.Name == member && !m.Witness {
+			return postgres.Source{
+				Host: m.Address, Port: m.PGPort, TLSName: m.Name, AppName: a.o.Config.Name,
+				CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
+			}, true
+		}
+	}
+	return postgres.Source{}, false
+}
+
+// listening fills in listen_addresses: the member's own address and this machine.
+func listening(c spec.Member) spec.Member {
+	if c.Postgres.Listen == "" {
+		c.Postgres.Listen = "localhost"
+		if c.Address != "127.0.0.1" && c.Address != "localhost" {
+			c.Postgres.Listen += "," + c.Address
+		}
+	}
+	return c
+}
+
+// RecordOf is what the cluster knows of a member, made from its own file.
+func RecordOf(c spec.Member, ordinal int) core.MemberRecord {
+	m := core.MemberRecord{
+		Name: c.Name, Ordinal: ordinal, Address: c.Address, Witness: c.Witness, Tags: c.Tags,
+		APIPort: portOf(c.Listen.API), PeerPort: portOf(c.Listen.Peer), StorePort: portOf(c.Listen.Store),
+	}
+	if !c.Witness {
+		m.PGPort = c.Postgres.Port
+	}
+	return m
+}
+
+func portOf(hostport string) int {
+	_, port, _ := net.SplitHostPort(hostport)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+func advertise(address, listen string) string {
+	return "https://" + net.JoinHostPort(address, strconv.Itoa(portOf(listen)))
+}
+
+func peerURL(m core.MemberRecord) string {
+	return "https://" + net.JoinHostPort(m.Address, strconv.Itoa(m.PeerPort))
+}
+
+func storeURL(m core.MemberRecord) string {
+	return "https://" + net.JoinHostPort(m.Address, strconv.Itoa(m.StorePort))
+}

@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/warden"
+)
+
+const (
+	tickMin   = 5 * time.Millisecond // between two ticks, however often the loop is woken
+	tickLimit = 10 * time.Second
+)
+
+// loop is the agent: look, decide, write down, act, and again. Watches, process
+// exits, timers and API calls only wake it; nothing waits inside a tick.
+func (a *Agent) loop(ctx context.Context) {
+	for !a.finished() && !a.detaching.Load() {
+		wakeAt := a.tick(context.WithoutCancel(ctx), ctx.Err() != nil)
+		a.sleep(ctx, wakeAt)
+	}
+}
+
+func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
+	ctx, cancel := context.WithTimeout(ctx, tickLimit)
+	defer cancel()
+	view := a.observer.View(ctx)
+	view.Stopping = stopping
+	plan, memory, report := core.Decide(a.memory, view)
+	a.memory = memory
+	entry := journal.Entry{At: time.Now(), View: view, Plan: plan, Report: report}
+	a.publish(entry)
+	if err := a.runner.Run(ctx, plan); err != nil {
+		entry.Outcome = err.Error()
+		a.publish(entry)
+		return min(report.WakeAt, warden.BootNow().Add(100*time.Millisecond))
+	}
+	return report.WakeAt
+}
+
+// sleep waits until wakeAt or until something happened.
+func (a *Agent) sleep(ctx context.Context, wakeAt core.Instant) {
+	time.Sleep(tickMin) // a floor, not a wait: a storm of hints must not become a storm of ticks
+	timer := time.NewTimer(max(0, wakeAt.Sub(warden.BootNow())))
+	defer timer.Stop()
+	stop := ctx.Done()
+	if ctx.Err() != nil {
+		stop = nil // known already; from now on the loop paces itself
+	}
+	select {
+	case <-timer.C:
+	case <-a.wake:
+	case <-stop:
+	}
+}
+
+// poke wakes the loop; many pokes make one tick.
+func (a *Agent) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finished says that the agent was told to stop and nothing is left to do: no process
+// of PostgreSQL, and no lease of ours that others would have to wait for.
+func (a *Agent) finished() bool {
+	since := a.stopSince.Load()
+	if since == 0 {
+		return false
+	}
+	waited := time.Since(time.Unix(0, since))
+	if a.server != nil && !(a.warden.status().Alive && a.warden.status().Empty) {
+		return false
+	}
+	lease := a.latest().View.Store.Lease
+	if lease.Holder == "" || lease.Released {
+		return true
+	}
+	if lease.Holder == a.o.Config.Name {
+		return waited > stopGrace
+	}
+	return waited > stopTogether
+}
+
+// How long an agent that was told to stop waits for others: a store that is shut
+// down everywhere at once must outlive the primary's last word by a moment.
+const (
+	stopTogether = 2 * time.Second
+	stopGrace    = 8 * time.Second
+)

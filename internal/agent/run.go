@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// ErrRunning: another agent runs on the same state directory.
+var ErrRunning = errors.New("another pgherd runs on this state directory")
+
+// Run is the agent until ctx ends. As root it first becomes the owner of the state
+// directory. When ctx ends it stops PostgreSQL (a primary hands over first, when it
+// can); on SIGUSR2, or with DetachOnExit, it leaves PostgreSQL running under the warden.
+func Run(ctx context.Context, o Options) error {
+	if err := dropPrivileges(o.Config.StateDir); err != nil {
+		return err
+	}
+	id, err := LoadIdentity(o.Config.StateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s belongs to no cluster yet: `pgherd init` makes one, `pgherd join` joins one", o.Config.StateDir)
+	}
+	if err != nil {
+		return err
+	}
+	if id.Member != o.Config.Name {
+		return fmt.Errorf("%s is the state of member %s, but the configuration is for %s", o.Config.StateDir, id.Member, o.Config.Name)
+	}
+	lock, err := lockState(o.Config.StateDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+
+	a, err := build(ctx, o, id)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	detach := make(chan os.Signal, 1)
+	signal.Notify(detach, syscall.SIGUSR2)
+	defer signal.Stop(detach)
+	return a.serve(ctx, detach)
+}
+
+// lockState lets one agent run per state directory; the kernel lets go of it at the
+// agent's end, however it ends.
+func lockState(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w: %s", ErrRunning, dir)
+	}
+	return f, nil
+}
+
+// dropPrivileges: neither the agent nor PostgreSQL runs as root. The owner of the
+// state directory is who init or join chose. The binary is executed anew, so that
+// nothing of root's is left in the process.
+func dropPrivileges(stateDir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(stateDir)
+	if err != nil {
+		return fmt.Errorf("the state directory cannot be read: %w", err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if owner.Uid == 0 {
+		return fmt.Errorf("%s belongs to root, and PostgreSQL refuses to run as root; chown it to the user that is to run pgherd", stateDir)
+	}
+	if err := errors.Join(syscall.Setgroups(groupsOf(owner.Uid, owner.Gid)), syscall.Setgid(int(owner.Gid)), syscall.Setuid(int(owner.Uid))); err != nil {
+		return fmt.Errorf("becoming the owner of %s: %w", stateDir, err)
+	}
+	return fmt.Errorf("executing pgherd as the owner of %s: %w", stateDir, syscall.Exec(selfExe, os.Args, environment(owner.Uid)))
+}

@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/store/embed"
+)
+
+const (
+	votersMax      = 5 // more would make every write slower and no failure more survivable in practice
+	voterEvery     = 10 * time.Second
+	voterEveryBusy = 500 * time.Millisecond
+)
+
+// voter keeps this member's share of the embedded store: it starts the server,
+// grows the quorum to the first five members, and keeps raft's leadership off the primary.
+type voter struct {
+	config   embed.Config
+	stateDir string
+	log      *slog.Logger
+
+	mu     sync.Mutex
+	server *embed.Server
+}
+
+// begin starts the server where it is known to belong: with its old data, or as the
+// first of the cluster. Everybody else asks the running members first (see step).
+func (v *voter) begin(ctx context.Context, first bool) error {
+	if !first && !v.config.HasData() {
+		return nil
+	}
+	c := v.config
+	c.State, c.Initial = embed.StateNew, map[string]string{c.Name: c.PeerAdvertise}
+	return v.start(ctx, c)
+}
+
+func (v *voter) start(ctx context.Context, c embed.Config) error {
+	s, err := embed.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.server = s
+	return nil
+}
+
+func (v *voter) running() *embed.Server {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.server
+}
+
+func (v *voter) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.server != nil {
+		v.server.Close()
+		v.server = nil
+	}
+}
+
+// keep looks at the membership again and again; each step is safe to repeat.
+func (v *voter) keep(ctx context.Context, a *Agent) error {
+	wait := time.Duration(0)
+	for {
+		select {
+		case <-time.After(wait):
+		case err := <-v.failed():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+		wait = voterEvery
+		stepCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		busy, err := v.step(stepCtx, a)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			v.log.Debug("the store's membership", "error", err)
+		}
+		if busy || err != nil {
+			wait = voterEveryBusy
+		}
+	}
+}
+
+func (v *voter) failed() <-chan error {
+	if s := v.running(); s != nil {
+		return s.ErrNotify()
+	}
+	return nil
+}
+
+// step does at most one change. busy means: look again soon.
+func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
+	all, err := embed.Members(ctx, a.store.Client())
+	if err != nil {
+		return true, err
+	}
+	v.remember(a, all)
+	view := a.journal.Latest().View
+	me := slices.IndexFunc(all, func(m embed.Member) bool { return slices.Contains(m.PeerURLs, v.config.PeerAdvertise) })
+	switch {
+	case me < 0 && v.entitled(all, view.Store.Members):
+		return true, v.grow(ctx, a)
+	case me < 0:
+		return !view.Store.Known, nil
+	case v.running() == nil:
+		return true, v.join(ctx, all)
+	case all[me].Learner:
+		err := embed.Promote(ctx, a.store.Client(), all[me].ID)
+		return true, err
+	}
+	return v.lead(ctx, a, all, view)
+}
+
+// entitled: at most five vote, those who joined first before others.
+func (v *voter) entitled(all []embed.Member, members []core.MemberRecord) bool {
+	if len(all) >= votersMax {
+		return false
+	}
+	for _, m := range members {
+		if m.Name == v.config.Name {
+			return true
+		}
+		if !slices.ContainsFunc(all, func(e embed.Member) bool { return e.Name == m.Name || slices.Contains(e.PeerURLs, peerURL(m)) }) {
+			return false // it goes first
+		}
+	}
+	return false
+}
+
+func (v *voter) grow(ctx context.Context, a *Agent) error {
+	all, err := embed.AddLearner(ctx, a.store.Client(), v.config.PeerAdvertise)
+	if err != nil {
+		return err
+	}
+	return v.join(ctx, all)
+}
+
+// join starts our server as the learner that was added. Old data of a voter that was
+// removed is worthless and set aside.
+func (v *voter) join(ctx context.Context, all []embed.Member) error {
+	c := v.config
+	if c.HasData() {
+		if err := os.Rename(c.Dir, c.Dir+".removed-"+time.Now().UTC().Format("20060102T150405Z")); err != nil {
+			return err
+		}
+	}
+	c.State, c.Initial = embed.StateExisting, embed.InitialFor(all, c.Name, c.PeerAdvertise)
+	v.log.Info("joining the store's quorum", "voters", len(all))
+	return v.start(context.WithoutCancel(ctx), c)
+}
+
+// lead is what the primary's member does for the store: it removes voters of
+// members that are gone for good, and does not keep raft's leadership, so that losing
+// the primary does not cost an election of the store as well.
+func (v *voter) lead(ctx context.Context, a *Agent, all []embed.Member, view core.View) (busy bool, err error) {
+	if view.Store.Lease.Holder != v.config.Name || !view.Store.Known {
+		return false, nil
+	}
+	for _, e := range all {
+		gone := e.Name != "" && !slices.ContainsFunc(view.Store.Members, func(m core.MemberRecord) bool { return m.Name == e.Name })
+		if gone {
+			v.log.Info("removing the voter of a removed member", "member", e.Name)
+			return true, embed.Remove(ctx, a.store.Client(), e.ID)
+		}
+	}
+	if s := v.running(); len(all) > 1 && s.IsLeader() {
+		if err := s.MoveLeadership(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// remember tells the store's client, and the next start, where the voters are.
+func (v *voter) remember(a *Agent, all []embed.Member) {
+	var urls []string
+	for _, m := range all {
+		if m.Started && !m.Learner && !slices.Contains(m.PeerURLs, v.config.PeerAdvertise) {
+			urls = append(urls, m.ClientURLs...)
+		}
+	}
+	slices.Sort(urls)
+	if v.running() != nil {
+		urls = append([]string{v.config.ClientAdvertise}, urls...)
+	}
+	if len(urls) == 0 {
+		return
+	}
+	a.store.SetEndpoints(urls)
+	data, _ := json.Marshal(urls)
+	if old, _ := os.ReadFile(v.endpointsFile()); string(old) != string(data) {
+		if err := WriteFile(v.endpointsFile(), data, 0o600); err != nil {
+			v.log.Warn("the store's endpoints could not be written down", "error", err)
+		}
+	}
+}
+
+func (v *voter) endpointsFile() string { return filepath.Join(v.stateDir, "endpoints.json") }
+
+// endpoints are those remembered from the last run, else those of the joining.
+func (v *voter) endpoints(seeds []core.MemberRecord) []string {
+	var urls []string
+	data, err := os.ReadFile(v.endpointsFile())
+	if err == nil && json.Unmarshal(data, &urls) == nil && len(urls) > 0 {
+		return urls
+	}
+	urls = nil
+	for _, m := range seeds {
+		if m.Name != v.config.Name {
+			urls = append(urls, storeURL(m))
+		}
+	}
+	return append(urls, v.config.ClientAdvertise)
+}

@@ -1,0 +1,234 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+// Event is one thing that happened, for people and scripts.
+type Event struct {
+	At       time.Time     `json:"at"`
+	Member   string        `json:"member"` // who saw or did it
+	Code     string        `json:"code"`   // stable: see below, or a condition's or step's code
+	Severity core.Severity `json:"severity"`
+	Text     string        `json:"text"`
+
+	// Shared says that every member sees this (it comes from the cluster's records),
+	// so that a list of several members' events shows it once.
+	Shared bool `json:"shared,omitempty"`
+}
+
+// Codes of events besides those made of a step ("promote_started", "step_failed") or of a
+// condition ("condition_raised", "condition_cleared").
+const (
+	EventLeader       = "leader_changed"
+	EventReleased     = "lease_released"
+	EventSync         = "sync_set_changed"
+	EventOperation    = "operation"
+	EventPaused       = "paused"
+	EventResumed      = "resumed"
+	EventSpec         = "spec_changed"
+	EventMemberJoined = "member_joined"
+	EventMemberGone   = "member_removed"
+	EventOpen         = "primary_open"
+	EventStreaming    = "streaming"
+	EventExited       = "postgres_ended"
+	EventJobDone      = "job_done"
+	EventJobFailed    = "job_failed"
+	EventStepFailed   = "step_failed"
+	EventRaised       = "condition_raised"
+	EventCleared      = "condition_cleared"
+)
+
+// deriver collects the events between two entries.
+type deriver struct {
+	was, is Entry
+	events  []Event
+}
+
+// derive says what happened between two ticks. Without an entry before (known is
+// false) there is nothing to compare with: only steps and failures are told.
+func derive(was, is Entry, known bool) []Event {
+	d := &deriver{was: was, is: is}
+	if known {
+		d.records()
+		d.instance()
+		d.conditions()
+	}
+	d.steps()
+	return d.events
+}
+
+func (d *deriver) add(code string, severity core.Severity, format string, args ...any) {
+	d.events = append(d.events, Event{At: d.is.At, Member: d.is.View.Self, Code: code, Severity: severity, Text: fmt.Sprintf(format, args...)})
+}
+
+func (d *deriver) shared(code string, severity core.Severity, format string, args ...any) {
+	d.add(code, severity, format, args...)
+	d.events[len(d.events)-1].Shared = true
+}
+
+// records compares the cluster's agreed state.
+func (d *deriver) records() {
+	was, is := d.was.View.Store, d.is.View.Store
+	if !was.Known || !is.Known {
+		return
+	}
+	d.lease(was.Lease, is.Lease)
+	if op := is.Operation; op != nil && (was.Operation == nil || was.Operation.ID != op.ID || was.Operation.Phase != op.Phase) {
+		d.operation(*op)
+	}
+	if is.SpecRevision != was.SpecRevision && was.SpecRevision != 0 {
+		d.shared(EventSpec, core.Info, "the cluster's spec is at revision %d now", is.SpecRevision)
+	}
+	if is.Paused && !was.Paused {
+		d.shared(EventPaused, core.Warning, "the cluster is paused")
+	}
+	if was.Paused && !is.Paused {
+		d.shared(EventResumed, core.Info, "the cluster is not paused any more")
+	}
+	d.members(was.Members, is.Members)
+}
+
+func (d *deriver) lease(was, is core.LeaseRecord) {
+	switch {
+	case is.Holder != "" && !is.Released && (is.Term != was.Term || is.Holder != was.Holder || was.Released):
+		d.shared(EventLeader, core.Warning, "%s leads term %d", is.Holder, is.Term)
+	case is.Released && !was.Released:
+		d.shared(EventReleased, core.Warning, "%s released the lease of term %d; it had written up to %s", is.Holder, is.Term, is.Final)
+	}
+	if !sameSync(is.Sync, was.Sync) && is.Holder != "" {
+		d.shared(EventSync, core.Info, "commits are kept on %s", syncText(is))
+	}
+}
+
+func syncText(l core.LeaseRecord) string {
+	if len(l.Sync.Members) == 0 {
+		return l.Holder + " only"
+	}
+	return fmt.Sprintf("%s and %d of %s", l.Holder, l.Sync.K, strings.Join(l.Sync.Members, ", "))
+}
+
+func sameSync(a, b core.SyncSet) bool { return a.K == b.K && slices.Equal(a.Members, b.Members) }
+
+func (d *deriver) operation(op core.Operation) {
+	what := op.Kind
+	if op.From != "" {
+		what += " from " + op.From
+	}
+	if op.To != "" {
+		what += " to " + op.To
+	}
+	severity := core.Info
+	if op.Phase == core.PhaseAborted {
+		severity = core.Warning
+	}
+	text := fmt.Sprintf("%s: %s", what, op.Phase)
+	if op.Text != "" {
+		text += ": " + op.Text
+	}
+	d.shared(EventOperation, severity, "%s", text)
+}
+
+func (d *deriver) members(was, is []core.MemberRecord) {
+	has := func(list []core.MemberRecord, name string) bool {
+		return slices.ContainsFunc(list, func(m core.MemberRecord) bool { return m.Name == name })
+	}
+	for _, m := range is {
+		if len(was) > 0 && !has(was, m.Name) {
+			d.shared(EventMemberJoined, core.Info, "%s joined at %s", m.Name, m.Address)
+		}
+	}
+	for _, m := range was {
+		if !has(is, m.Name) {
+			d.shared(EventMemberGone, core.Warning, "%s was removed", m.Name)
+		}
+	}
+}
+
+// instance compares this member's own server.
+func (d *deriver) instance() {
+	was, is := d.was.View.Local, d.is.View.Local
+	if is.Instance.Primary && !was.Instance.Primary {
+		d.add(EventOpen, core.Info, "PostgreSQL accepts writes on timeline %d", is.Instance.Timeline)
+	}
+	if is.Instance.Streaming && (!was.Instance.Streaming || is.Instance.Follows != was.Instance.Follows) {
+		d.add(EventStreaming, core.Info, "streams from %s on timeline %d", is.Instance.Follows, is.Instance.Timeline)
+	}
+	if w := is.Warden; w.ExitedAt != 0 && w.ExitedAt != was.Warden.ExitedAt {
+		severity, text := core.Warning, w.ExitText
+		if text == "" {
+			severity, text = core.Info, "a clean stop"
+		}
+		d.add(EventExited, severity, "PostgreSQL ended: %s", text)
+	}
+	if j := is.Job; j.EndedAt != 0 && j.EndedAt != was.Job.EndedAt {
+		if j.Err != "" {
+			d.add(EventJobFailed, core.Warning, "%s failed: %s", j.Kind, j.Err)
+		} else {
+			d.add(EventJobDone, core.Info, "%s is done", j.Kind)
+		}
+	}
+}
+
+func (d *deriver) conditions() {
+	has := func(list []core.Condition, code core.Code) bool {
+		return slices.ContainsFunc(list, func(c core.Condition) bool { return c.Code == code })
+	}
+	for _, c := range d.is.Report.Conditions {
+		if !has(d.was.Report.Conditions, c.Code) {
+			d.add(EventRaised, c.Severity, "%s: %s", c.Code, c.Text)
+		}
+	}
+	for _, c := range d.was.Report.Conditions {
+		if !has(d.is.Report.Conditions, c.Code) {
+			d.add(EventCleared, core.Info, "%s is over", c.Code)
+		}
+	}
+}
+
+// told are the steps worth an event of their own; what the others do shows in the records.
+var told = map[core.StepKind]core.Severity{
+	core.StepFence: core.Error, core.StepPromote: core.Warning, core.StepStart: core.Info, core.StepStop: core.Info,
+	core.StepInit: core.Info, core.StepClone: core.Warning, core.StepRewind: core.Warning,
+}
+
+// steps tells what was done, and what failed. Nothing after a failed step was tried.
+func (d *deriver) steps() {
+	failed, _, _ := strings.Cut(d.is.Outcome, ":")
+	for _, s := range d.is.Plan.Steps {
+		if d.is.Outcome != "" && string(s.Kind) == failed {
+			break
+		}
+		if severity, ok := told[s.Kind]; ok && !d.repeats(s) {
+			d.add(string(s.Kind), severity, "%s: %s", stepText(s), s.Why.Text)
+		}
+	}
+	if d.is.Outcome != "" && steady(d.is.Outcome) != steady(d.was.Outcome) {
+		d.add(EventStepFailed, core.Warning, "%s", d.is.Outcome)
+	}
+}
+
+// repeats says that the last tick did the same for the same reason: a stop that is
+// asked for each tick until it has happened is one event.
+func (d *deriver) repeats(s core.Step) bool {
+	return slices.ContainsFunc(d.was.Plan.Steps, func(w core.Step) bool {
+		return w.Kind == s.Kind && w.Member == s.Member && w.Why.Code == s.Why.Code
+	})
+}
+
+func stepText(s core.Step) string {
+	switch {
+	case s.Member != "":
+		return fmt.Sprintf("%s from %s", s.Kind, s.Member)
+	case s.Kind == core.StepStart && s.Standby:
+		return "start as standby"
+	case s.Kind == core.StepStart:
+		return "start as primary"
+	}
+	return string(s.Kind)
+}

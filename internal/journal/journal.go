@@ -1,0 +1,187 @@
+package journal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+// Sizes. Together at most about 36 MB on disk.
+const (
+	decisionBytesMax = 8 << 20
+	decisionFiles    = 4
+	eventBytesMax    = 1 << 20
+	eventFiles       = 4
+	eventsKept       = 2000 // in memory
+	queueLen         = 256
+	repeatAfter      = time.Minute // the same news is written again only after this
+)
+
+// Entry is one tick: what was known, what was decided, how it went.
+type Entry struct {
+	At      time.Time   `json:"at"`
+	View    core.View   `json:"view"`
+	Plan    core.Plan   `json:"plan"`
+	Report  core.Report `json:"report"`
+	Outcome string      `json:"outcome,omitempty"` // empty: all steps were done; else "STEP: error" of the one that failed
+}
+
+// Journal is safe for concurrent use.
+type Journal struct {
+	decisions, events *file
+	work              chan line
+	done              chan struct{}
+
+	mu       sync.Mutex
+	closed   bool
+	latest   Entry
+	known    bool   // latest is an entry
+	seen     string // signature of latest
+	wroteAt  time.Time
+	recent   []Event
+
+	trouble  sync.Mutex // apart from mu, which the writer must not need: Flush waits for it under mu
+	dropped  uint64
+	diskFail error
+}
+
+type line struct {
+	to   *file
+	data []byte
+	sync chan struct{} // closed when all before it is written
+}
+
+// Open continues the journal in dir (STATE_DIR/journal), or begins it. Lines that
+// cannot be read (the last one of a crash) are skipped.
+func Open(dir string) (*Journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{
+		decisions: &file{path: filepath.Join(dir, "journal.jsonl"), bytesMax: decisionBytesMax, files: decisionFiles},
+		events:    &file{path: filepath.Join(dir, "events.jsonl"), bytesMax: eventBytesMax, files: eventFiles},
+		work:      make(chan line, queueLen),
+		done:      make(chan struct{}),
+	}
+	j.recent = readEvents(j.events)
+	if e, ok := lastEntry(j.decisions); ok {
+		j.latest, j.known, j.seen = e, true, signature(e)
+	}
+	go j.write()
+	return j, nil
+}
+
+// Close writes what is queued and ends. Later records are kept in memory only.
+func (j *Journal) Close() {
+	j.mu.Lock()
+	if !j.closed {
+		j.closed = true
+		close(j.work)
+	}
+	j.mu.Unlock()
+	<-j.done
+}
+
+// Record takes a tick's entry and writes it when it says something new. It never
+// waits for the disk. Nobody may change the entry's maps and slices afterwards.
+func (j *Journal) Record(e Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	events := derive(j.latest, e, j.known)
+	sig := signature(e)
+	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
+	j.latest, j.known, j.seen = e, true, sig
+	for _, ev := range events {
+		j.recent = append(j.recent, ev)
+		j.queue(j.events, marshal(ev))
+	}
+	if over := len(j.recent) - eventsKept; over > 0 {
+		j.recent = slices.Delete(j.recent, 0, over)
+	}
+	if tell {
+		j.wroteAt = e.At
+		// Made into text here and not by the writer: the entry shares maps with the
+		// next tick, and news is rare enough to cost nothing.
+		j.queue(j.decisions, marshal(redact(e)))
+	}
+}
+
+// Latest gives the newest entry, after a restart that of before; At is zero when
+// there is none.
+func (j *Journal) Latest() Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.latest
+}
+
+// Events gives the newest limit events (0: all that are kept), oldest first.
+func (j *Journal) Events(limit int) []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	from := 0
+	if limit > 0 {
+		from = max(0, len(j.recent)-limit)
+	}
+	return slices.Clone(j.recent[from:])
+}
+
+// Trouble says how many lines were lost since Open and the last error of the disk.
+func (j *Journal) Trouble() (dropped uint64, err error) {
+	j.trouble.Lock()
+	defer j.trouble.Unlock()
+	return j.dropped, j.diskFail
+}
+
+func (j *Journal) lost(err error) {
+	j.trouble.Lock()
+	defer j.trouble.Unlock()
+	j.dropped++
+	if err != nil {
+		j.diskFail = err
+	}
+}
+
+// Flush waits until everything recorded so far was handed to the kernel.
+func (j *Journal) Flush() {
+	reached := make(chan struct{})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		<-j.done
+		return
+	}
+	j.work <- line{sync: reached}
+	<-reached
+}
+
+// queue drops the line when the writer is behind: a hanging disk must not stop the loop.
+func (j *Journal) queue(to *file, data []byte) {
+	if j.closed {
+		return
+	}
+	select {
+	case j.work <- line{to: to, data: data}:
+	default:
+		j.lost(nil)
+	}
+}
+
+func (j *Journal) write() {
+	defer close(j.done)
+	defer j.events.close()
+	defer j.decisions.close()
+	for l := range j.work {
+		if l.sync != nil {
+			close(l.sync)
+			continue
+		}
+		if err := l.to.append(l.data); err != nil {
+			j.lost(err)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package observe
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/wal"
+	"github.com/pgherd/pgherd/internal/warden"
+)
+
+// LocalSource reads the own server: the warden's word first, then SQL, then files.
+type LocalSource struct {
+	Self     string
+	Instance postgres.Instance
+	DB       *postgres.DB
+	Warden   func() warden.Status
+	Applied  func() (confKey, follows string, good map[string]string) // what act last did
+	Mount    MountCheck
+
+	flight flight
+	mu     sync.Mutex
+	known  core.Local
+	at     time.Time
+	cache  fileCache
+}
+
+// refresh reads once and waits for it for a moment.
+func (s *LocalSource) refresh(ctx context.Context) {
+	done := s.flight.start(func() { s.read(context.WithoutCancel(ctx)) })
+	if !within(ctx, done, localWait) {
+		s.mu.Lock()
+		s.known.Instance.State = core.StateUnknown // the read hangs: no answer is a fact too
+		s.known.Instance.Primary = false
+		s.mu.Unlock()
+	}
+}
+
+// Instance gives facts no older than maxAge, for members that need them now.
+func (s *LocalSource) Fresh(ctx context.Context, maxAge time.Duration) core.Instance {
+	s.mu.Lock()
+	old := time.Since(s.at) > maxAge
+	s.mu.Unlock()
+	if old {
+		s.refresh(ctx)
+	}
+	return s.view().Instance
+}
+
+func (s *LocalSource) view() core.Local {
+	s.mu.Lock()
+	l := s.known
+	s.mu.Unlock()
+	// The warden's word costs nothing and is always newer than a read.
+	l.Warden = wardenView(s.Warden())
+	l.ConfKey, l.Instance.Follows, l.Good = s.Applied()
+	if !l.Warden.Alive || l.Warden.Empty != (l.Instance.State == core.StateStopped) {
+		// The two disagree: the read is from before a start or an end.
+		if l.Warden.Alive && l.Warden.Empty {
+			l.Instance.State, l.Instance.Primary = core.StateUnknown, false
+		}
+	}
+	return l
+}
+
+func wardenView(s warden.Status) core.Warden {
+	w := core.Warden{Alive: s.Alive, Empty: s.Empty, Deadline: s.Deadline, Term: s.Term, Fenced: s.Fenced != nil}
+	if s.LastExit != nil {
+		w.ExitedAt = s.LastExit.At
+		w.ExitText = exitText(*s.LastExit)
+	}
+	if s.Fenced != nil && s.Empty {
+		w.ExitText = "fenced: " + s.Fenced.Reason
+	}
+	return w
+}
+
+func exitText(e warden.Exit) string {
+	if e.Signal != "" {
+		return "signal: " + e.Signal
+	}
+	if e.Code != 0 {
+		return "exit code " + itoa(e.Code)
+	}
+	return ""
+}
+
+func (s *LocalSource) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	w := s.Warden()
+	var l core.Local
+	l.Data = s.data()
+	l.Instance = s.instance(ctx, w)
+	s.mu.Lock()
+	s.known, s.at = l, time.Now()
+	s.mu.Unlock()
+}
+
+func (s *LocalSource) data() core.Data {
+	if text := s.Mount.Missing(); text != "" {
+		return core.Data{State: core.DataUnmounted, Text: text}
+	}
+	state, version, mark, err := postgres.DataState(s.Instance)
+	switch {
+	case err != nil:
+		return core.Data{State: core.DataUnknown, Text: err.Error()}
+	case state == postgres.DirAbsent || state == postgres.DirEmpty:
+		return core.Data{State: core.DataAbsent}
+	case state == postgres.DirForeign:
+		return core.Data{State: core.DataForeign, Text: s.Instance.DataDir + " is not empty and is no PostgreSQL data directory"}
+	case mark == nil:
+		return core.Data{State: core.DataForeign, Text: s.Instance.DataDir + " is a data directory of PostgreSQL " + version + " that pgherd did not make"}
+	}
+	if mark.Member != s.Self {
+		return core.Data{State: core.DataForeign, Text: s.Instance.DataDir + " is the data of member " + mark.Member + ", not of " + s.Self}
+	}
+	if pending, err := postgres.RewindPending(s.Instance); err != nil || pending {
+		return core.Data{State: core.DataBroken, ClusterID: mark.ClusterID, SystemID: mark.SystemID, Text: "an interrupted rewind"}
+	}
+	return core.Data{State: core.DataPresent, ClusterID: mark.ClusterID, SystemID: mark.SystemID}
+}
+
+func (s *LocalSource) instance(ctx context.Context, w warden.Status) core.Instance {
+	if !w.Alive {
+		return core.Instance{State: core.StateUnknown}
+	}
+	if w.Empty {
+		return s.stopped(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	f, err := s.DB.Facts(ctx)
+	if err != nil {
+		return s.notAnswering(err)
+	}
+	i := running(f)
+	s.control(&i)
+	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
+	if i.Primary {
+		i.OldestWAL = s.cache.oldest(s.Instance.DataDir)
+	} else {
+		i.PrimaryLimits = s.cache.limits(ctx, s.Instance)
+	}
+	return i
+}
+
+// control adds what the control file says; it is read every time, as a switchover
+// waits for its "shut down".
+func (s *LocalSource) control(i *core.Instance) {
+	c, err := postgres.ReadControl(s.Instance.DataDir)
+	if err != nil {
+		return // absent knowledge: Control stays empty, which permits nothing
+	}
+	i.Control, i.Checkpoint, i.CheckpointTimeline = string(c.State), c.Checkpoint, c.Timeline
+	i.SystemID = c.SystemID
+}
+
+func (s *LocalSource) stopped(ctx context.Context) core.Instance {
+	i := core.Instance{State: core.StateStopped}
+	if _, err := os.Stat(s.Instance.DataDir); err != nil {
+		return i
+	}
+	s.control(&i)
+	if i.Control == "" {
+		return i
+	}
+	i.Timeline, i.LastRecord = s.cache.lastRecord(ctx, s.Instance)
+	i.PrimaryLimits = s.cache.limits(ctx, s.Instance)
+	return i
+}
+
+// notAnswering tells starting and stopping from not answering.
+func (s *LocalSource) notAnswering(err error) core.Instance {
+	i := core.Instance{State: core.StateUnknown}
+	s.control(&i)
+	switch postgres.Classify(err) {
+	case postgres.AnswerStarting:
+		i.State = core.StateStarting
+	case postgres.AnswerStopping:
+		i.State = core.StateStopping
+	case postgres.AnswerRefused:
+		// Between the start of the process and its socket, or the end of it and its exit.
+		i.State = core.StateStarting
+		if strings.HasPrefix(i.Control, "shut") {
+			i.State = core.StateStopping
+		}
+	}
+	return i
+}
+
+func running(f postgres.Facts) core.Instance {
+	i := core.Instance{
+		State: core.StateRunning, Primary: !f.InRecovery, SystemID: f.SystemID,
+		StartedAt: f.StartTime.UnixMilli(), Timeline: f.Timeline,
+		WriteLSN: f.FlushLSN, ReceivedLSN: max(f.ReceiveLSN, f.ReplayLSN), ReplayLSN: f.ReplayLSN,
+		ReplayDone: f.ReplayAtEnd, Receiver: f.Receiver != nil,
+		Streaming: f.Receiver != nil && f.Receiver.Status == "streaming",
+		Pending:   f.PendingRestart, Limits: limitsOf(f.Settings), Roles: f.Roles,
+	}
+	if i.Primary {
+		i.ReceivedLSN, i.ReplayLSN = 0, 0
+	}
+	i.SyncK, i.SyncNames = postgres.ParseSyncNames(f.Setting("synchronous_standby_names"))
+	for _, snd := range f.Senders {
+		if snd.User != postgres.RoleReplicator || snd.State == "backup" {
+			continue
+		}
+		i.Senders = append(i.Senders, core.Sender{Member: snd.ApplicationName, Streaming: snd.State == "streaming", FlushLSN: snd.FlushLSN, ReplayLSN: snd.ReplayLSN})
+	}
+	for _, slot := range f.Slots {
+		if slot.Physical && !slot.Temporary && strings.HasPrefix(slot.Name, core.SlotPrefix) {
+			i.Slots = append(i.Slots, core.Slot{Name: slot.Name, Active: slot.Active, Lost: slot.WalStatus == "lost"})
+		}
+	}
+	return i
+}
+
+// lastKnown is the timeline and last record of stopped data.
+type lastKnown struct {
+	control  postgres.Control
+	timeline wal.Timeline
+	record   wal.LSN
+}

@@ -1,0 +1,85 @@
+package observe
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+// How long one view waits for its sources. What comes later is in the next view.
+const (
+	storeWait = 400 * time.Millisecond
+	localWait = 300 * time.Millisecond
+	peerWait  = 200 * time.Millisecond
+)
+
+// Observer gathers views.
+type Observer struct {
+	Self  string
+	Now   func() core.Instant
+	Store *StoreSource
+	Local *LocalSource // nil on a witness
+	Peers *PeerSource
+	Job   func() core.Job
+}
+
+// View reads everything once. It takes at most storeWait plus what the kernel needs.
+func (o *Observer) View(ctx context.Context) core.View {
+	var wg sync.WaitGroup
+	o.Peers.ask(ctx, o.Store.members())
+	wg.Go(func() { o.Store.refresh(ctx) })
+	if o.Local != nil {
+		wg.Go(func() { o.Local.refresh(ctx) })
+	}
+	wg.Go(func() { o.Peers.wait(ctx) })
+	wg.Wait()
+
+	v := core.View{Self: o.Self, Now: o.Now()}
+	v.Store = o.Store.view()
+	if o.Local != nil {
+		v.Local = o.Local.view()
+	}
+	v.Local.Job = o.Job()
+	v.Peers = o.Peers.view(v.Store.Members, v.Now)
+	return v
+}
+
+// flight lets one read run at a time and lets callers wait for it for a while. A read
+// that hangs (a dead disk, a dropped packet) holds up nobody and is not started twice.
+type flight struct {
+	mu   sync.Mutex
+	done chan struct{} // of the running read; nil when none runs
+}
+
+// start runs read in the background unless it runs already; the channel closes at its end.
+func (f *flight) start(read func()) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done == nil {
+		done := make(chan struct{})
+		f.done = done
+		go func() {
+			read()
+			f.mu.Lock()
+			f.done = nil
+			f.mu.Unlock()
+			close(done)
+		}()
+	}
+	return f.done
+}
+
+// within waits for done, but no longer than limit.
+func within(ctx context.Context, done <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}

@@ -1,0 +1,142 @@
+package spec
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// DefaultCluster is the spec of a cluster that nobody changed.
+func DefaultCluster() Cluster {
+	return Cluster{
+		Lease:        Lease{TTL: Duration(5 * time.Second), Renew: Duration(time.Second), Margin: Duration(time.Second)},
+		Durability:   DurabilitySync,
+		SyncStandbys: 1,
+		MaxLagBytes:  16 << 20,
+		Postgres: ClusterPostgres{
+			Parameters: map[string]string{
+				"max_connections":           "100",
+				"max_wal_senders":           "20",
+				"max_replication_slots":     "20",
+				"max_worker_processes":      "8",
+				"max_prepared_transactions": "0",
+				"max_locks_per_transaction": "64",
+				"wal_keep_size":             "128MB",
+				// A standby that is gone for long is cloned again rather than let
+				// its slot fill the primary's disk.
+				"max_slot_wal_keep_size": "4GB",
+				"password_encryption":    "scram-sha-256",
+			},
+			HBA: []HBARule{{Databases: []string{"all"}, Users: []string{"all"}, From: "samenet", Auth: "scram-sha-256"}},
+		},
+	}
+}
+
+// ParseCluster reads the cluster's spec strictly. A key that is absent has its
+// default; postgres.parameters and postgres.hba, where present, are taken whole.
+// The error is Errors with every problem.
+func ParseCluster(yaml []byte) (Cluster, error) {
+	c := DefaultCluster()
+	p := decode(yaml, "", &c)
+	if len(p.list) > 0 {
+		return Cluster{}, p.list
+	}
+	c.check(p)
+	if err := p.list.orNil(); err != nil {
+		return Cluster{}, err
+	}
+	return c, nil
+}
+
+// Validate lists every problem, as Errors; nil is good.
+func (c Cluster) Validate() error {
+	p := &problems{}
+	c.check(p)
+	return p.list.orNil()
+}
+
+func (c Cluster) check(p *problems) {
+	c.Lease.check(p)
+	if c.Durability != DurabilitySync && c.Durability != DurabilityAsync {
+		p.add("durability", "", "%q: want sync or async", c.Durability)
+	}
+	if c.Strict && c.Durability == DurabilityAsync {
+		p.add("strict", "", "commits cannot wait for a standby with durability async")
+	}
+	if c.SyncStandbys < 1 || c.SyncStandbys > 9 {
+		p.add("sync_standbys", "", "%d: want 1 to 9", c.SyncStandbys)
+	}
+	if c.MaxLagBytes < 0 {
+		p.add("max_lag_bytes", "", "%d: want 0 or more", c.MaxLagBytes)
+	}
+	p.checkParameters("postgres.parameters", c.Postgres.Parameters, FromCluster)
+	for i, r := range c.Postgres.HBA {
+		r.check(p, indexed("postgres.hba", i))
+	}
+}
+
+func (l Lease) check(p *problems) {
+	ttl, renew, margin := l.TTL.D(), l.Renew.D(), l.Margin.D()
+	if ttl < 3*time.Second || ttl > 5*time.Minute {
+		p.add("lease.ttl", "", "%s: want 3s to 5m", ttl)
+	}
+	if renew < 100*time.Millisecond {
+		p.add("lease.renew", "", "%s: want 100ms or more", renew)
+	}
+	if margin < 100*time.Millisecond {
+		p.add("lease.margin", "", "%s: want 100ms or more", margin)
+	}
+	if renew >= ttl-margin {
+		p.add("lease.renew", "", "%s is not less than ttl - margin (%s - %s): the lease would end between renewals", renew, ttl, margin)
+	}
+}
+
+func (r HBARule) check(p *problems, at string) {
+	p.hbaNames(at+".databases", r.Databases, "")
+	p.hbaNames(at+".users", r.Users, "+")
+	p.hbaFrom(at+".from", r.From)
+	if r.Auth != "scram-sha-256" && r.Auth != "cert" {
+		p.add(at+".auth", "", "%q: want scram-sha-256 or cert", r.Auth)
+	}
+}
+
+// hbaNames refuses what means more than a name in pg_hba.conf: files (@), regular
+// expressions (/), quotes, and replication, whose rules are pgherd's.
+func (p *problems) hbaNames(at string, names []string, prefix string) {
+	if len(names) == 0 {
+		p.add(at, "write [all] for all", "is empty")
+	}
+	for _, n := range names {
+		bare := n
+		if prefix != "" {
+			bare = strings.TrimPrefix(n, prefix)
+		}
+		switch {
+		case bare == "" || len(bare) > 63 || strings.ContainsAny(bare, `",`) || !printable(bare) || strings.ContainsAny(bare[:1], "@/+"):
+			p.add(at, "", "%q is not a name", n)
+		case prefix == "" && n == "replication":
+			p.add(at, "", "replication: its rules are pgherd's own")
+		}
+	}
+}
+
+func (p *problems) hbaFrom(at, from string) {
+	if from == "samehost" || from == "samenet" {
+		return
+	}
+	prefix, err := netip.ParsePrefix(from)
+	if err != nil {
+		hint := ""
+		if addr, err := netip.ParseAddr(from); err == nil && addr.Zone() == "" {
+			hint = "write " + netip.PrefixFrom(addr, addr.BitLen()).String()
+		}
+		p.add(at, hint, "%q: want a network such as 10.0.0.0/8, samehost or samenet", from)
+		return
+	}
+	switch {
+	case prefix.Bits() == 0:
+		p.add(at, "name the networks that your clients are in", "%s is the whole internet", from)
+	case prefix.Masked() != prefix:
+		p.add(at, "write "+prefix.Masked().String(), "%s is an address within its network", from)
+	}
+}

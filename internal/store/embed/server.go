@@ -1,0 +1,168 @@
+package embed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
+)
+
+// ErrFatal is reported when etcd met a fault after which it cannot run on (its
+// disk failed, its data is damaged). It may hold its ports and files until the
+// process ends, so starting again needs a new process.
+var ErrFatal = errors.New("embedded etcd failed for good")
+
+// Server is a running embedded etcd.
+type Server struct {
+	etcd *embed.Etcd
+	grpc chan *grpc.Server // the client-facing server, once there is one
+	errs chan error
+	stop sync.Once
+	done chan struct{}
+
+	logged *recent
+}
+
+// Start begins to serve with the data in Dir, or without any as a founder
+// (StateNew) or a joining member (StateExisting). It does not wait for a
+// quorum. A joining member asks the others for the cluster's members first,
+// which takes seconds if they do not answer, and fails if none does.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	cfg, err := c.etcd()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{grpc: make(chan *grpc.Server, 1), errs: make(chan error, 1), done: make(chan struct{}),
+		logged: &recent{logged: map[string]time.Time{}}}
+	core := slogCore{logger: c.Logger, recent: s.logged}
+	if core.logger == nil {
+		core.logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(core, s.fatal))
+	cfg.ServiceRegister = func(g *grpc.Server) { s.grpc <- g }
+	if err := s.start(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("start embedded etcd %s in %s: %w", c.Name, c.Dir, err)
+	}
+	go s.forwardErrors()
+	return s, nil
+}
+
+// start runs etcd's start on a goroutine of its own, which a fatal entry may end.
+func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
+	result := make(chan error, 1)
+	go func() {
+		err := ErrFatal
+		defer func() {
+			select {
+			case fault := <-s.errs: // says more
+				err = errors.Join(err, fault)
+			default:
+			}
+			result <- err
+		}()
+		s.etcd, err = embed.StartEtcd(cfg)
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		go func() { // nobody will have this server
+			if err := <-result; err == nil {
+				s.Close()
+			}
+		}()
+		return ctx.Err()
+	}
+}
+
+// Ready is closed when the server has joined its cluster (which needs a quorum)
+// and answers clients.
+func (s *Server) Ready() <-chan struct{} { return s.etcd.Server.ReadyNotify() }
+
+// ErrNotify gives the error after which the server does not work any more. It
+// gives nothing after Close.
+func (s *Server) ErrNotify() <-chan error { return s.errs }
+
+// MemberID is this server's in the cluster.
+func (s *Server) MemberID() uint64 { return uint64(s.etcd.Server.MemberID()) }
+
+// IsLeader says whether this server leads the raft group.
+func (s *Server) IsLeader() bool {
+	return s.etcd.Server.Leader() == s.etcd.Server.MemberID()
+}
+
+// MoveLeadership hands raft leadership to the voter that is connected longest.
+// It does nothing when this server does not lead or votes alone.
+func (s *Server) MoveLeadership(ctx context.Context) error {
+	result := make(chan error, 1)
+	go func() { result <- s.etcd.Server.TryTransferLeadershipOnShutdown() }()
+	select {
+	case err := <-result:
+		if err != nil {
+			return fmt.Errorf("move etcd leadership: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("move etcd leadership: %w", ctx.Err())
+	}
+}
+
+// Close hands leadership over if it can, and stops. It returns when all files
+// and ports are free, in well under a second unless the disk hangs.
+func (s *Server) Close() {
+	s.stop.Do(func() {
+		close(s.done)
+		s.logged.close()
+		_ = s.etcd.Server.TryTransferLeadershipOnShutdown() // else an election does it
+		select {
+		case g := <-s.grpc:
+			g.Stop() // etcd would wait 7 s for watches to end by themselves
+		default:
+		}
+		s.etcd.Close()
+	})
+}
+
+func (s *Server) fatal(err error) { s.report(fmt.Errorf("%w: %w", ErrFatal, err)) }
+
+func (s *Server) report(err error) {
+	select {
+	case s.errs <- err:
+	default: // the first one counts
+	}
+}
+
+func (s *Server) forwardErrors() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-s.etcd.Server.StopNotify():
+			select {
+			case <-s.done:
+			default: // for example: removed from the cluster
+				s.report(ErrStopped)
+			}
+			return
+		case err, open := <-s.etcd.Err():
+			if !open {
+				return
+			}
+			if err != nil {
+				s.report(err)
+			}
+		}
+	}
+}
+
+// ErrStopped is reported when etcd stopped without being told to: it was
+// removed from the cluster.
+var ErrStopped = errors.New("embedded etcd stopped: the member was removed from the etcd cluster")

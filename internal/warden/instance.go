@@ -1,0 +1,226 @@
+package warden
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+const (
+	sweepPauseMin = time.Millisecond
+	sweepPauseMax = 50 * time.Millisecond // processes in an uninterruptible wait die when they can
+)
+
+// start begins a postmaster; done hears how it went. Forking may hang, so it happens on the
+// spawner's thread and the loop goes on watching the deadline.
+func (w *warden) start(c *Command, done func(error)) {
+	if err := w.mayStart(c); err != nil {
+		done(err)
+		return
+	}
+	w.cgroup, _ = openCgroup(w.dataDir)
+	w.starting, w.startDone = true, done
+	w.st.Empty, w.st.StartedAt = false, BootNow()
+	w.st.Fenced, w.st.Cgroup = nil, w.cgroup != nil
+	w.spawner.commands <- spawn{*c, w.cgroup, func(pid int, err error) {
+		w.calls <- func() { w.started(pid, err) }
+	}}
+}
+
+func (w *warden) mayStart(c *Command) error {
+	switch {
+	case w.stopping:
+		return ErrStopping
+	case !w.st.Empty:
+		return ErrNotEmpty
+	case !w.st.Armed:
+		return ErrNotArmed
+	case c == nil || len(c.Path) == 0 || c.Path[0] != '/':
+		return fmt.Errorf("the command needs an absolute path: %w", ErrRefused)
+	}
+	return nil
+}
+
+func (w *warden) started(pid int, err error) {
+	done := w.startDone
+	w.starting, w.startDone = false, nil
+	if err != nil {
+		err = fmt.Errorf("starting postgres: %w", err)
+		w.log.Error("postgres did not start", "error", err)
+	} else {
+		w.st.PostmasterPID = pid
+		lowerOOMScore(pid, "-900")
+		w.log.Info("postgres started", "pid", pid, "term", w.st.Term)
+	}
+	if w.sweeping {
+		w.sweep() // a fence came while it was being forked
+	}
+	w.reap()
+	if w.stopping {
+		w.stop() // a SIGTERM came while it was being forked
+	}
+	w.publish()
+	done(err)
+}
+
+// reap collects the dead. Without children the instance is empty: as subreaper the
+// warden inherits every orphan, so no descendant can exist without it having a child.
+// While a fork is under way the answer would be premature, and the dead can wait.
+func (w *warden) reap() {
+	for !w.starting {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.ECHILD):
+			w.emptied()
+			return
+		case err != nil || pid == 0:
+			return
+		case pid == w.st.PostmasterPID:
+			w.postmasterEnded(pid, status)
+		}
+	}
+}
+
+func (w *warden) postmasterEnded(pid int, status syscall.WaitStatus) {
+	e := &Exit{PID: pid, Code: status.ExitStatus(), At: BootNow()}
+	if status.Signaled() {
+		e.Signal = status.Signal().String()
+	}
+	w.st.PostmasterPID, w.st.LastExit = 0, e
+	w.log.Info("postgres ended", "pid", pid, "code", e.Code, "signal", e.Signal)
+	w.sweeping = true
+	w.sweepPause = sweepPauseMin
+	w.killAll()
+	w.retry.Reset(w.sweepPause)
+}
+
+// sweep kills what is left, and comes back until nothing is.
+func (w *warden) sweep() {
+	w.killAll()
+	w.reap()
+	if w.sweeping {
+		w.retry.Reset(w.sweepPause)
+		w.sweepPause = min(2*w.sweepPause, sweepPauseMax)
+	}
+}
+
+// killAll sends SIGKILL to every process of the instance that it can find: the postmaster
+// first, so that nobody can connect any more. (A PID that we have not reaped yet
+// cannot be another process.)
+func (w *warden) killAll() {
+	if w.st.PostmasterPID != 0 {
+		_ = syscall.Kill(w.st.PostmasterPID, syscall.SIGKILL)
+	}
+	if err := w.cgroup.kill(); err != nil {
+		w.log.Warn("cgroup.kill failed", "error", err)
+	}
+	found, err := descendants(os.Getpid())
+	if err != nil {
+		w.log.Warn("reading /proc failed", "error", err)
+	}
+	for _, p := range found {
+		if err := p.kill(); err != nil && w.sweepPause == sweepPauseMin { // once, not at every sweep
+			w.log.Warn("cannot kill", "pid", p.pid, "error", err)
+		}
+	}
+}
+
+func (w *warden) emptied() {
+	w.sweeping = false
+	if w.st.Empty {
+		return
+	}
+	now := BootNow()
+	w.st.Empty, w.st.EmptyAt = true, now
+	if e := w.st.LastExit; e != nil && e.At >= w.st.StartedAt {
+		w.st.LastExit = &Exit{e.PID, e.Code, e.Signal, e.At, now.Sub(e.At)}
+	}
+	if f := w.st.Fenced; f != nil {
+		w.st.Fenced = &Fenced{f.At, f.Reason, f.Term, now.Sub(f.At)}
+	}
+	w.log.Info("the instance is empty")
+	w.publish()
+	for _, done := range w.emptyDone {
+		done(nil)
+	}
+	w.emptyDone = nil
+}
+
+// fence kills the instance now and takes back the permission to start. done, which may be
+// nil, hears when the instance is empty.
+func (w *warden) fence(reason string, done func(error)) {
+	w.log.Warn("fencing", "reason", reason, "term", w.st.Term, "deadline", w.st.Deadline)
+	w.st.Fenced = &Fenced{At: BootNow(), Reason: reason, Term: w.st.Term}
+	w.st.Armed = false
+	w.setDeadline(0)
+	if w.st.Empty {
+		if done != nil {
+			done(nil)
+		}
+		return
+	}
+	if done != nil {
+		w.emptyDone = append(w.emptyDone, done)
+	}
+	w.sweeping, w.sweepPause = true, sweepPauseMin
+	w.sweep()
+}
+
+// checkDeadline runs at every turn of the loop, whatever woke it.
+func (w *warden) checkDeadline() {
+	if w.st.Deadline == 0 || BootNow() < w.st.Deadline {
+		return
+	}
+	if w.st.Empty { // nothing to kill, but the permission to start has run out
+		w.st.Armed = false
+		w.setDeadline(0)
+		return
+	}
+	w.fence("the deadline passed without a trusted renewal of the lease", nil)
+}
+
+// arm moves the deadline forward. An earlier deadline of a term that is not lower is
+// no error: renewals may arrive out of order.
+func (w *warden) arm(deadline core.Instant, term uint64) error {
+	if term < w.st.Term {
+		return fmt.Errorf("term %d, but term %d is known: %w", term, w.st.Term, ErrLowerTerm)
+	}
+	if now := BootNow(); deadline <= now {
+		return fmt.Errorf("by %v: %w", now.Sub(deadline), ErrDeadlinePast)
+	}
+	w.st.Term, w.st.Armed = term, true
+	if deadline > w.st.Deadline {
+		w.setDeadline(deadline)
+	}
+	return nil
+}
+
+// disarm is for standbys: they run without a deadline.
+func (w *warden) disarm(term uint64) error {
+	if term < w.st.Term {
+		return fmt.Errorf("term %d, but term %d is known: %w", term, w.st.Term, ErrLowerTerm)
+	}
+	w.st.Term, w.st.Armed = term, true
+	w.setDeadline(0)
+	return nil
+}
+
+func (w *warden) setDeadline(at core.Instant) {
+	w.st.Deadline = at
+	if err := w.deadline.set(at); err != nil {
+		w.log.Error("the deadline's timer failed", "error", err) // unreachable; the loop's own ticks still look
+	}
+}
+
+func (w *warden) signal(sig syscall.Signal) error {
+	if w.st.PostmasterPID == 0 {
+		return ErrNotRunning
+	}
+	return syscall.Kill(w.st.PostmasterPID, sig)
+}

@@ -1,0 +1,137 @@
+package warden
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// process names one process for good: a PID alone may be another one a moment later.
+type process struct {
+	pid, ppid int
+	start     uint64 // ticks since boot
+}
+
+// readProcess reads /proc/PID/stat. The name in it may hold anything, so fields are
+// counted from its last ")".
+func readProcess(pid int) (process, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return process{}, err
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 20 {
+		return process{}, fmt.Errorf("/proc/%d/stat: too short", pid)
+	}
+	p := process{pid: pid}
+	p.ppid, _ = strconv.Atoi(string(fields[1]))
+	p.start, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	return p, err
+}
+
+func allPIDs() ([]int, error) {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	pids := make([]int, 0, len(names))
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+// descendants lists everything below root in the process tree. It may miss what is forked or
+// re-parented while it reads; the caller repeats until wait4 says ECHILD.
+func descendants(root int) ([]process, error) {
+	pids, err := allPIDs()
+	children := make(map[int][]process)
+	for _, pid := range pids {
+		if p, err := readProcess(pid); err == nil {
+			children[p.ppid] = append(children[p.ppid], p)
+		}
+	}
+	var found []process
+	for level := children[root]; len(level) > 0; {
+		found = append(found, level...)
+		var next []process
+		for _, p := range level {
+			next = append(next, children[p.pid]...)
+			delete(children, p.pid)
+		}
+		level = next
+	}
+	return found, err
+}
+
+// kill sends SIGKILL to exactly this process; a process that is gone is no error.
+func (p process) kill() error {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	switch {
+	case errors.Is(err, unix.ESRCH):
+		return nil
+	case err != nil: // a kernel before 5.3, or no descriptors left: the PID is the next best
+		return ignoreGone(syscall.Kill(p.pid, syscall.SIGKILL))
+	}
+	defer unix.Close(fd)
+	if now, err := readProcess(p.pid); err != nil || now.start != p.start {
+		return nil
+	}
+	return ignoreGone(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0))
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// leftovers lists processes that an earlier warden's instance left behind: postgres
+// with the data directory as its working directory (every postgres process goes
+// there and stays), of our user. They are no descendants of ours.
+func leftovers(dataDir string) []process {
+	want, wantErr := os.Stat(dataDir)
+	pids, _ := allPIDs()
+	var found []process
+	for _, pid := range pids {
+		p, err := readProcess(pid)
+		if err != nil || !isOurPostgres(pid) {
+			continue
+		}
+		got, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
+		sameDir := err == nil && wantErr == nil && os.SameFile(want, got)
+		if sameDir || linkTarget(pid, "cwd") == dataDir {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func isOurPostgres(pid int) bool {
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return false
+	}
+	uid := os.Getuid()
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	return (uid == 0 || owner == uid) && filepath.Base(linkTarget(pid, "exe")) == "postgres"
+}
+
+// linkTarget reads /proc/PID/NAME; the kernel marks what was unlinked meanwhile, as
+// a binary is by an upgrade.
+func linkTarget(pid int, name string) string {
+	target, _ := os.Readlink(fmt.Sprintf("/proc/%d/%s", pid, name))
+	return strings.TrimSuffix(target, " (deleted)")
+}
