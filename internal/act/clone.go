@@ -17,6 +17,7 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 	if !ok {
 		return fmt.Errorf("no address of %s is known", s.Member)
 	}
+	source.AppName = "pgherd clone of " + r.Self // not the member's name: what copies is no standby that commits may wait for
 	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
 		options := postgres.BackupOptions{Source: source, Instance: r.Server.Instance, Mark: r.mark()}
 		progress(0, "cloning from "+s.Member)

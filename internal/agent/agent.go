@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgherd/pgherd/internal/act"
+	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/observe"
@@ -33,6 +33,7 @@ type Agent struct {
 	jobs     *act.Jobs
 	journal  *journal.Journal
 	peers    *peer.Client
+	api      *api.Server
 
 	memory     core.Memory
 	wake       chan struct{}
@@ -48,6 +49,7 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	parts, background := errgroup.WithContext(background)
 	parts.Go(func() error { return a.watch(background) })
 	parts.Go(func() error { return a.renewCertificates(background) })
+	parts.Go(func() error { return a.api.Serve(background) })
 	if a.warden != nil {
 		parts.Go(func() error { return a.warden.keep(background) })
 	}
@@ -73,10 +75,11 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	})
 	a.loop(stopping)
 	cancel()
-	if err := parts.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("a part of the agent failed: %w", err)
+	err := parts.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
 	}
-	return a.farewell()
+	return errors.Join(err, a.farewell())
 }
 
 // leave begins the agent's end: detached, or with PostgreSQL stopped.
@@ -131,6 +134,9 @@ func (a *Agent) close() {
 	}
 	if a.server != nil {
 		a.server.DB.Close()
+	}
+	if a.api != nil {
+		a.api.Close()
 	}
 	a.peers.Close()
 	_ = a.store.Close()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/act"
+	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/observe"
@@ -38,7 +39,7 @@ func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
 	if err := a.buildStore(ctx, clientTLS); err != nil {
 		return nil, err
 	}
-	a.jobs = &act.Jobs{Now: warden.BootNow, Log: o.Log, Wake: a.poke}
+	a.jobs = &act.Jobs{Now: warden.BootNow, Log: o.Log}
 	a.runner = &act.Runner{Self: o.Config.Name, Store: a.store, Now: warden.BootNow, Log: o.Log, Jobs: a.jobs}
 	if !o.Config.Witness {
 		if err := a.buildServer(); err != nil {
@@ -46,6 +47,9 @@ func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
 		}
 	}
 	a.buildLoop()
+	if a.api, err = api.Listen(a.backend()); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -126,6 +130,12 @@ func (a *Agent) buildLoop() {
 			Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
 			Applied: a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
+	}
+	a.jobs.Wake = func() {
+		if a.observer.Local != nil {
+			a.observer.Local.Invalidate()
+		}
+		a.poke()
 	}
 	a.runner.Ledger = stores
 	a.runner.Timing = func() (ttl, margin time.Duration) {

@@ -113,7 +113,7 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 	case me < 0 && v.entitled(all, view.Store.Members):
 		return true, v.grow(ctx, a)
 	case me < 0:
-		return !view.Store.Known, nil
+		return len(all) < votersMax, nil // somebody goes first, or our record is not there yet
 	case v.running() == nil:
 		return true, v.join(ctx, all)
 	case all[me].Learner:

@@ -27,10 +27,6 @@ func (d *decider) vacancy() {
 		d.say("paused", "the lease of term %d is vacant, but the cluster is paused", d.lease.Term)
 		return
 	}
-	if d.v.Stopping {
-		d.stopForExit()
-		return
-	}
 	switch {
 	case d.v.Local.Data.State != DataPresent:
 		d.say("no_data", "this member has no data to lead with: %s", d.v.Local.Data.State)
@@ -62,7 +58,7 @@ func (d *decider) vacantNew() {
 // to the last byte. The old primary waits a moment when others can stand: started
 // now, its last WAL would most likely have to be rewound a second later.
 func (d *decider) vacantStopped() {
-	if d.wasPrimary() {
+	if d.lease.Holder == d.v.Self {
 		waited := d.v.Now.Sub(d.mem.VacantSince)
 		for _, p := range d.v.Peers {
 			if fresh(p) && p.Instance.Standby() && waited < d.spec.Lease.TTL.D() {
@@ -71,17 +67,16 @@ func (d *decider) vacantStopped() {
 			}
 		}
 	}
-	d.start(true, because("stand", "nobody leads: started as a standby to see how far its WAL reaches"))
+	d.start(true, d.conf("", SyncSet{}), because("stand", "nobody leads: started as a standby to see how far its WAL reaches"))
 }
 
 // vacantStandby stops the receiver for good and stands for election. A standby whose
 // receiver runs could still confirm commits of the old primary after it was counted.
 func (d *decider) vacantStandby() {
-	settled := d.inst.Follows == "" || d.lease.Released // released: nobody is left who could send
+	alone := d.conf("", SyncSet{})
+	settled := alone.Key() == d.v.Local.ConfKey || d.lease.Released // released: nobody is left who could send
 	if d.inst.Receiver || !settled {
-		if d.inst.Follows != "" {
-			d.configure(d.conf("", SyncSet{}), because("detach", "the lease of term %d is vacant: no more WAL from %s is confirmed", d.lease.Term, d.inst.Follows))
-		}
+		d.configure(alone, because("detach", "the lease of term %d is vacant: no more WAL of %s is confirmed", d.lease.Term, d.lease.Holder))
 		d.say("receiver_stopping", "waiting for the WAL receiver to end")
 		d.wakeIn(tickBusy)
 		return
@@ -95,12 +90,15 @@ func (d *decider) vacantStandby() {
 	d.elect()
 }
 
-// heard are the peers whose word counts: they judge the same term vacant and can
-// confirm nothing more to its holder.
+// heard are the peers whose word counts: they judge the same write of the lease vacant
+// and can confirm nothing more to its holder. One that judged an older write may have
+// seen the renewal since, and follow the holder again; if the holder renews after both
+// judged, our compare-and-swap fails.
 func (d *decider) heard() []Peer {
 	var out []Peer
 	for _, p := range d.v.Peers {
-		if fresh(p) && p.Vacant && p.Term == d.lease.Term && p.Instance.Standby() && p.Instance.SystemID == d.inst.SystemID {
+		same := p.Term == d.lease.Term && (p.Beat == d.lease.Beat || p.Beat == 0)
+		if fresh(p) && p.Vacant && same && p.Instance.Standby() && p.Instance.SystemID == d.inst.SystemID {
 			out = append(out, p)
 		}
 	}
@@ -163,8 +161,8 @@ func (d *decider) covered(heard []Peer) bool {
 		return true // the last holder has everything that was ever acknowledged
 	}
 	for _, p := range heard {
-		if p.Name == d.lease.Holder {
-			return true // it is heard and not ahead
+		if p.Name == d.lease.Holder && p.Instance.Position().Compare(mine) <= 0 {
+			return true // it has everything, and no more than this member
 		}
 	}
 	if f := d.lease.Final; f.LSN != 0 {
@@ -194,12 +192,12 @@ func (d *decider) coveredBySet(heard []Peer) bool {
 		d.say("only_holder", "commits of term %d may exist on %s only", d.lease.Term, d.lease.Holder)
 		return false
 	}
-	n := 0
+	n := 0 // those ahead (they may be tagged no_failover) do not count: they may have what we lack
 	if contains(set.Members, d.v.Self) {
 		n++
 	}
 	for _, p := range heard {
-		if contains(set.Members, p.Name) {
+		if contains(set.Members, p.Name) && p.Instance.Position().Compare(d.inst.Position()) <= 0 {
 			n++
 		}
 	}

@@ -31,6 +31,7 @@ type decider struct {
 	spec   spec.Cluster
 	lease  LeaseRecord
 	inst   Instance
+	seen   map[string]Instant // the SeenBad of the next tick
 }
 
 // Decide is the whole autopilot: pure, total and quick. See the package comment.
@@ -39,6 +40,7 @@ func Decide(mem Memory, v View) (Plan, Memory, Report) {
 	d.rules()
 	d.conditions()
 	d.filter()
+	d.mem.SeenBad = d.seen
 	return d.plan, d.mem, d.report
 }
 
@@ -47,13 +49,9 @@ func newDecider(mem Memory, v View) *decider {
 	if mem.Failures == nil {
 		mem.Failures = map[string]Failure{}
 	}
-	mem.SeenBad = maps.Clone(mem.SeenBad)
-	if mem.SeenBad == nil {
-		mem.SeenBad = map[string]Instant{}
-	}
-	d := &decider{v: v, mem: mem, spec: v.Store.Spec, lease: v.Store.Lease, inst: v.Local.Instance}
+	d := &decider{v: v, mem: mem, spec: v.Store.Spec, lease: v.Store.Lease, inst: v.Local.Instance, seen: map[string]Instant{}}
 	d.report.WakeAt = v.Now.Add(tickIdle)
-	d.report.Term = d.lease.Term
+	d.report.Term, d.report.Beat = d.lease.Term, d.lease.Beat
 	d.report.Role = "standby"
 	return d
 }
@@ -63,7 +61,11 @@ func (d *decider) rules() {
 	if !d.v.Store.Known {
 		// Without a single read there is nothing to judge by. A running primary goes on
 		// until the warden's deadline; that is the fence, not this rule.
-		d.say("store_unread", "the store has not answered since this agent started: %s", orNone(d.v.Store.Err))
+		d.condition(CondNoQuorum, "the store has not answered since this agent started: %s", orNone(d.v.Store.Err))
+		d.say("store_unread", "nothing can be judged before the store has answered once")
+		if d.v.Stopping {
+			d.stopForExit()
+		}
 		return
 	}
 	me, ok := d.member(d.v.Self)
@@ -160,7 +162,9 @@ func (d *decider) guarded(s Step) {
 }
 
 func (d *decider) say(code Code, format string, args ...any) {
-	d.report.Reasons = append(d.report.Reasons, because(code, format, args...))
+	if r := because(code, format, args...); !slices.Contains(d.report.Reasons, r) {
+		d.report.Reasons = append(d.report.Reasons, r)
+	}
 }
 
 func (d *decider) wakeIn(t time.Duration) { d.wakeAt(d.v.Now.Add(t)) }
@@ -188,16 +192,22 @@ func (d *decider) peer(name string) (Peer, bool) {
 // fresh says that the peer answered just now.
 func fresh(p Peer) bool { return p.Known && p.Err == "" && p.Age < peerFresh }
 
-// since remembers since when something is so; it forgets when it no longer is.
-func (d *decider) since(key string, now bool) time.Duration {
-	if !now {
-		delete(d.mem.SeenBad, key)
+// since remembers since when something is so. What is not so, or not asked about in a
+// tick, is forgotten: a stale start would make a short break look long.
+func (d *decider) since(key string, so bool) time.Duration {
+	if !so {
 		return 0
 	}
-	if _, ok := d.mem.SeenBad[key]; !ok {
-		d.mem.SeenBad[key] = d.v.Now
+	return d.v.Now.Sub(d.begin(key))
+}
+
+func (d *decider) begin(key string) Instant {
+	at, ok := d.mem.SeenBad[key]
+	if !ok {
+		at = d.v.Now
 	}
-	return d.v.Now.Sub(d.mem.SeenBad[key])
+	d.seen[key] = at
+	return at
 }
 
 func orNone(text string) string {

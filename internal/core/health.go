@@ -1,35 +1,25 @@
 package core
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
 
 func (d *decider) condition(code Code, format string, args ...any) {
-	key := "cond:" + string(code)
-	if _, ok := d.mem.SeenBad[key]; !ok {
-		d.mem.SeenBad[key] = d.v.Now
-	}
-	d.report.Conditions = append(d.report.Conditions, NewCondition(code, d.mem.SeenBad[key], format, args...))
+	d.report.Conditions = append(d.report.Conditions, NewCondition(code, d.begin("cond:"+string(code)), format, args...))
 }
 
 // conditions adds what every member can see of itself and, on the primary, of the
-// cluster; then forgets the start of conditions that are over.
+// cluster.
 func (d *decider) conditions() {
 	d.report.Rejected = d.rejected()
-	if d.v.Store.Known {
-		d.conditionsOfStore()
-		d.conditionsOfInstance()
-		if d.inst.Primary && d.trusted() {
-			d.conditionsOfCluster()
-		}
+	if !d.v.Store.Known {
+		return
 	}
-	for key := range d.mem.SeenBad {
-		code, ok := strings.CutPrefix(key, "cond:")
-		if ok && !slices.ContainsFunc(d.report.Conditions, func(c Condition) bool { return string(c.Code) == code }) {
-			delete(d.mem.SeenBad, key)
-		}
+	d.conditionsOfStore()
+	d.conditionsOfInstance()
+	if d.inst.Primary && d.trusted() {
+		d.conditionsOfCluster()
 	}
 }
 
@@ -52,7 +42,7 @@ func (d *decider) conditionsOfInstance() {
 	if !d.v.Local.Warden.Alive {
 		d.condition(CondWardenGone, "the warden does not answer")
 	}
-	if j := d.v.Local.Job; j.Err != "" && !j.Running && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
+	if j := d.v.Local.Job; j.Err != "" && !j.Running && d.inst.State != StateRunning && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
 		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)
 	}
 	if f := d.mem.Failures[string(StepStart)]; f.Count > 1 {

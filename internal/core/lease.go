@@ -1,14 +1,14 @@
 package core
 
+import "slices"
+
 // lead is what the holder of the lease does.
 func (d *decider) lead() {
+	d.mem.VacantSince = 0
 	record, conf := d.syncSets()
 	d.renew(record)
 	if !d.trusted() {
-		d.say("lease_not_trusted", "the lease of term %d is ours in the store, but no renewal of ours is recent enough to trust it", d.lease.Term)
-		if d.inst.Primary || d.v.Local.Warden.Deadline != 0 && !d.v.Local.Warden.Empty && !d.inst.Standby() {
-			d.do(Step{Kind: StepFence, Why: because("trust_ended", "trust in the lease of term %d has ended", d.lease.Term)})
-		}
+		d.leadUntrusted()
 		return
 	}
 	d.report.Trusted = d.trustUntil()
@@ -34,6 +34,21 @@ func (d *decider) lead() {
 	}
 }
 
+// leadUntrusted: the lease is ours, but our trust has ended or, after an agent start,
+// was never won. In the latter case the warden still counts down the deadline that our
+// predecessor armed: until then it was trust well earned, and killing PostgreSQL now
+// would make each upgrade of the agent an outage.
+func (d *decider) leadUntrusted() {
+	d.say("lease_not_trusted", "the lease of term %d is ours in the store, but no renewal of ours is recent enough to trust it", d.lease.Term)
+	w := d.v.Local.Warden
+	switch armed := w.Deadline > d.v.Now && w.Term == d.lease.Term; {
+	case d.v.Stopping:
+		d.stopForExit()
+	case d.mayWrite() && !armed:
+		d.do(Step{Kind: StepFence, Why: because("trust_ended", "trust in the lease of term %d has ended", d.lease.Term)})
+	}
+}
+
 // renew keeps the lease. A change of the sync set is written at once.
 func (d *decider) renew(sync SyncSet) {
 	due := d.v.Store.RenewedAt.Add(d.spec.Lease.Renew.D() - renewSlack)
@@ -41,24 +56,32 @@ func (d *decider) renew(sync SyncSet) {
 		due = d.v.Now // never renewed by this agent: trust must be won first
 	}
 	changed := sync.text() != d.lease.Sync.text()
-	if d.v.Now < due && !changed {
+	switch {
+	case changed:
+		d.putRenewal(sync, because("sync_set", "commits are now kept on %s (was %s)", sync.text(), d.lease.Sync.text()))
+	case d.v.Now >= due:
+		d.putRenewal(sync, because("renew", "renewal of term %d", d.lease.Term))
+	default:
 		d.wakeAt(due)
-		return
 	}
+}
+
+func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next := d.lease
 	next.Beat++
 	next.Sync = sync
 	if d.inst.Primary {
 		next.LSN = d.inst.WriteLSN
 	}
-	why := because("renew", "renewal of term %d", d.lease.Term)
-	if changed {
-		why = because("sync_set", "commits are now kept on %s (was %s)", sync.text(), d.lease.Sync.text())
-	}
 	d.putLease(next, why)
 }
 
+func isPutLease(s Step) bool { return s.Kind == StepPutLease }
+
+// putLease replaces a renewal that the plan already has: of two writes that expect the
+// same revision the second would fail.
 func (d *decider) putLease(l LeaseRecord, why Reason) {
+	d.plan.Steps = slices.DeleteFunc(d.plan.Steps, isPutLease)
 	d.do(Step{Kind: StepPutLease, Lease: &l, Expect: d.v.Store.LeaseRevision, Guard: Guard{Term: d.lease.Term}, Why: why})
 }
 
@@ -88,15 +111,15 @@ func (d *decider) wasPrimary() bool {
 
 // leadStopped decides between starting in place and letting another member take over.
 func (d *decider) leadStopped() {
-	if d.v.Local.Data.State != DataPresent {
+	if d.v.Local.Data.State != DataPresent || !d.dataIsOurs() {
 		d.leadWithoutData()
 		return
 	}
-	if !d.dataIsOurs() {
+	if d.handleRequest() {
 		return
 	}
 	if !d.wasPrimary() {
-		d.start(true, because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
+		d.start(true, d.conf("", SyncSet{}), because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
 		return
 	}
 	if d.v.Local.Warden.ExitText != "" {
@@ -105,7 +128,7 @@ func (d *decider) leadStopped() {
 			return
 		}
 	}
-	d.start(false, because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
+	d.start(false, d.conf("", d.firstSync()), because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
 }
 
 func (d *decider) leadWithoutData() {
@@ -117,7 +140,7 @@ func (d *decider) leadWithoutData() {
 		d.say("data_unknown", "the data directory cannot be judged: %s", d.v.Local.Data.Text)
 		return
 	}
-	d.release(because("no_data", "the data directory is %s; another member must lead", d.v.Local.Data.State))
+	d.release(because("no_data", "the data directory is %s and cannot lead; another member must", d.v.Local.Data.State))
 }
 
 // successor names a standby that could take over now without loss.
@@ -156,11 +179,17 @@ func (d *decider) successor() (string, bool) {
 // leaveOffice is SIGTERM on the primary's member: hand over when somebody can take
 // over, else stop and release. It returns true when it decided the tick.
 func (d *decider) leaveOffice() bool {
-	if d.v.Store.Operation.Active() {
-		return false // the running operation ends first; a switchover from us is ours
+	op, writable := d.v.Store.Operation, d.v.Store.Err == "" && !d.v.Store.Paused
+	if op.Active() && writable {
+		if op.Kind == OpSwitchover && op.From == d.v.Self {
+			return false // it is ours: it goes on to its end
+		}
+		d.endOperation(*op, PhaseAborted, because("leaving", "the agent of the primary was told to stop"))
+		return true
 	}
+	tried := op != nil && op.ID == d.opID("leave")
 	who, ok := d.successor()
-	if d.inst.Primary && ok && d.v.Store.Err == "" {
+	if d.inst.Primary && ok && writable && !tried {
 		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
 		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s takes over", who))
 		return true

@@ -19,7 +19,10 @@ func (d *decider) driveOperation() bool {
 	case OpRestart:
 		return d.driveRestart(*op)
 	case OpFailover:
-		if d.inst.Primary {
+		switch {
+		case op.To != "" && op.To != d.v.Self:
+			d.endOperation(*op, PhaseAborted, because("failover_overtaken", "%s leads term %d already", d.v.Self, d.lease.Term))
+		case d.inst.Primary:
 			d.endOperation(*op, PhaseDone, because("failover_done", "%s leads term %d", d.v.Self, d.lease.Term))
 		}
 	}
@@ -27,7 +30,7 @@ func (d *decider) driveOperation() bool {
 }
 
 func (d *decider) driveSwitchover(op Operation) bool {
-	if op.From != d.v.Self {
+	if op.From != d.v.Self || op.Phase == PhaseStopping && op.Term != d.lease.Term {
 		// The lease has moved on: to the candidate (done once it is primary) or elsewhere.
 		if d.v.Self == op.To && op.Phase != PhaseRequested {
 			if d.inst.Primary {
@@ -38,7 +41,7 @@ func (d *decider) driveSwitchover(op Operation) bool {
 		d.endOperation(op, PhaseAborted, because("switchover_overtaken", "%s leads term %d now", d.v.Self, d.lease.Term))
 		return false
 	}
-	late := d.v.Now.Sub(d.v.Store.OperationSeenAt) > d.opLimit(op)
+	late := d.opLate(op, 1)
 	switch op.Phase {
 	case PhaseRequested:
 		return d.switchoverRequested(op, late)
@@ -51,7 +54,10 @@ func (d *decider) driveSwitchover(op Operation) bool {
 // switchoverRequested checks the candidate and flushes ahead of the stop.
 func (d *decider) switchoverRequested(op Operation, late bool) bool {
 	who, why, ok := d.candidateFor(op)
-	if !ok || !d.inst.Primary {
+	if ok && !d.inst.Primary {
+		why, ok = because("waiting_for_postgres", "PostgreSQL is %s", d.inst.State), false
+	}
+	if !ok {
 		if late || d.v.Stopping {
 			d.endOperation(op, PhaseAborted, why)
 		}
@@ -123,7 +129,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 		return true
 	}
 	p, _ := d.peer(op.To)
-	if !fresh(p) || p.Instance.Position().LSN <= d.inst.Checkpoint || p.Instance.Timeline != d.inst.CheckpointTimeline {
+	if !fresh(p) || !p.Instance.Standby() || p.Instance.Position().LSN <= d.inst.Checkpoint || p.Instance.Timeline != d.inst.CheckpointTimeline {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
 		return true
 	}
@@ -136,6 +142,10 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 // has pending settings: standbys first, then the primary, then standbys again, which is
 // the right order for growing and for shrinking settings alike (see ordered).
 func (d *decider) driveRestart(op Operation) bool {
+	if d.opLate(op, len(d.v.Store.Members)) {
+		d.endOperation(op, PhaseAborted, because("restart_late", "not all members came back in time"))
+		return false
+	}
 	if len(d.v.Store.Requests) > 0 {
 		d.say("restart_running", "waiting for %s", d.v.Store.Requests[0])
 		return false
@@ -156,10 +166,11 @@ func (d *decider) driveRestart(op Operation) bool {
 		d.endOperation(op, PhaseDone, because("restart_done", "nothing is left to restart"))
 		return false
 	}
+	why := because("restart", "%s is next", next)
+	d.do(Step{Kind: StepPutRequest, Member: next, Request: &Request{ID: op.ID, Kind: RequestRestart, Phase: PhaseRequested, By: op.By}, Why: why})
 	if !op.Pending {
-		d.putOperation(op, because("restart", "%s is next", next))
+		d.putOperation(op, why) // after the request: a crash between them restarts a member twice, not never
 	}
-	d.do(Step{Kind: StepPutRequest, Member: next, Request: &Request{ID: op.ID, Kind: RequestRestart, Phase: PhaseRequested, By: op.By}, Why: because("restart", "%s is next", next)})
 	return false
 }
 
@@ -190,11 +201,13 @@ func (d *decider) putOperation(op Operation, why Reason) {
 	d.wakeIn(0)
 }
 
-func (d *decider) opLimit(op Operation) time.Duration {
+// opLate says that the operation has had its time, for each of n parts.
+func (d *decider) opLate(op Operation, n int) bool {
+	limit := opTimeout
 	if op.TimeoutMS > 0 {
-		return time.Duration(op.TimeoutMS) * time.Millisecond
+		limit = time.Duration(op.TimeoutMS) * time.Millisecond
 	}
-	return opTimeout
+	return d.v.Now.Sub(d.v.Store.OperationSeenAt) > limit*time.Duration(n)
 }
 
 func (d *decider) opID(prefix string) string {

@@ -93,14 +93,15 @@ type Memory struct {
 	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
 	RejectedRevision int64              `json:"rejected_revision,omitempty"` // spec revision under which PostgreSQL did not start
-	StoppedSince     Instant            `json:"stopped_since,omitempty"`
 }
 
-// SyncProof remembers at which position a set of sync names was first seen in effect:
-// a standby that has flushed it has every commit that was acknowledged before.
+// SyncProof remembers at which position a set of sync names was in effect: a standby
+// that has flushed it has every commit that was acknowledged before. It holds only
+// while the set stays in effect without a break, within one term.
 type SyncProof struct {
 	Names string  `json:"names,omitempty"`
-	Since Instant `json:"since,omitempty"` // first seen in effect
+	Term  uint64  `json:"term,omitempty"`
+	Since Instant `json:"since,omitempty"` // in effect without a break since
 	LSN   wal.LSN `json:"lsn,omitempty"`   // sampled settleTime later: backends read new settings one by one
 }
 
@@ -115,6 +116,7 @@ type Failure struct {
 type Report struct {
 	Role       string      `json:"role"` // primary, standby or witness: what this member is to be
 	Term       uint64      `json:"term"`
+	Beat       uint64      `json:"beat"`              // of the lease judged; with Term it names one write of the lease
 	Trusted    Instant     `json:"trusted,omitempty"` // until when the lease is ours
 	Vacant     bool        `json:"vacant,omitempty"`  // see Peer.Vacant
 	Rejected   bool        `json:"rejected,omitempty"`

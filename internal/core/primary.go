@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,9 +112,15 @@ func (d *decider) conf(follow string, sync SyncSet) Conf {
 }
 
 func (d *decider) configure(c Conf, why Reason) {
-	if c.Key() != d.v.Local.ConfKey {
-		d.do(Step{Kind: StepConfigure, Conf: &c, Why: why})
+	if c.Key() == d.v.Local.ConfKey {
+		return
 	}
+	if d.holds() && !slices.ContainsFunc(d.plan.Steps, isPutLease) {
+		// A write of ours whose outcome is unknown could still shrink the set in the lease
+		// after PostgreSQL has stopped to wait for it. A renewal that succeeds rules that out.
+		d.putRenewal(d.lease.Sync, because("renew", "the sync set is confirmed before PostgreSQL is told another"))
+	}
+	d.do(Step{Kind: StepConfigure, Conf: &c, Why: why})
 }
 
 // OrderedParams must never be smaller on a standby than on its primary: PostgreSQL
@@ -126,12 +133,9 @@ var OrderedParams = []string{
 // newest ones were tried and did not work.
 func (d *decider) params() map[string]string {
 	out := map[string]string{}
-	from := d.spec.Postgres.Parameters
+	maps.Copy(out, d.spec.Postgres.Parameters)
 	if d.rejected() {
-		from = d.v.Local.Good
-	}
-	for k, v := range from {
-		out[k] = v
+		out = maps.Clone(d.v.Local.Good)
 	}
 	for _, name := range OrderedParams {
 		want, err := strconv.Atoi(out[name])
@@ -169,20 +173,8 @@ func (d *decider) rejected() bool {
 
 // markGood remembers the parameters under which PostgreSQL runs with nothing pending.
 func (d *decider) markGood() {
-	if d.rejected() || len(d.inst.Pending) > 0 || d.v.Local.ConfKey == "" || sameParams(d.params(), d.v.Local.Good) {
+	if d.rejected() || len(d.inst.Pending) > 0 || d.v.Local.ConfKey == "" || maps.Equal(d.params(), d.v.Local.Good) {
 		return
 	}
 	d.do(Step{Kind: StepMarkGood, Conf: &Conf{Params: d.params()}, Why: because("good", "PostgreSQL runs with these parameters")})
-}
-
-func sameParams(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || w != v {
-			return false
-		}
-	}
-	return true
 }

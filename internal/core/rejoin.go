@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,6 +11,10 @@ import (
 // follow is what a member does that does not hold the lease.
 func (d *decider) follow() {
 	if d.mustFence() {
+		return
+	}
+	if d.v.Stopping {
+		d.stopForExit()
 		return
 	}
 	if w := d.v.Local.Warden; w.Alive && w.Deadline != 0 && (w.Empty || d.inst.Standby()) {
@@ -23,24 +28,22 @@ func (d *decider) follow() {
 		return
 	}
 	d.mem.VacantSince = 0
-	if d.v.Stopping {
-		d.stopForExit()
-		return
-	}
 	d.followHolder(d.lease.Holder)
 }
 
 // mustFence kills an instance that accepts writes, or is on its way to, without a lease.
 func (d *decider) mustFence() bool {
-	w := d.v.Local.Warden
-	if !w.Alive || w.Empty {
+	if !d.mayWrite() {
 		return false
 	}
-	if d.inst.Primary || w.Deadline != 0 && !d.inst.Standby() {
-		d.do(Step{Kind: StepFence, Why: because("not_leader", "the lease of term %d is %s's, and PostgreSQL here is or may become writable", d.lease.Term, d.lease.Holder)})
-		return true
-	}
-	return false
+	d.do(Step{Kind: StepFence, Why: because("not_leader", "the lease of term %d is not ours (%s), and PostgreSQL here is or may become writable", d.lease.Term, d.lease.Holder)})
+	return true
+}
+
+// mayWrite: processes exist that accept writes, or may before we look again.
+func (d *decider) mayWrite() bool {
+	w := d.v.Local.Warden
+	return w.Alive && !w.Empty && (d.inst.Primary || w.Deadline != 0 && !d.inst.Standby())
 }
 
 func (d *decider) stopForExit() {
@@ -61,7 +64,7 @@ func (d *decider) dataRefused() bool {
 		d.condition(CondDataUnmounted, "%s", data.Text)
 	case DataUnknown:
 		d.say("data_unknown", "the data directory cannot be judged: %s", data.Text)
-	case DataPresent:
+	case DataPresent, DataBroken:
 		return !d.dataIsOurs()
 	default:
 		return false
@@ -132,19 +135,18 @@ func (d *decider) configuredFor(name string) bool {
 // rejoin is the ladder for stopped data: follow as is, rewind, clone. Each rung
 // states why the one before was not enough.
 func (d *decider) rejoin(p Peer) {
-	if d.v.Local.Data.SystemID != d.v.Store.Cluster.SystemID {
-		return // stated by dataIsOurs
-	}
 	if !fresh(p) || !p.Instance.Primary {
 		if d.wasPrimary() {
 			d.say("waiting_for_primary", "%s leads term %d but is not primary yet: where it forked is not known", d.lease.Holder, d.lease.Term)
 			d.wakeIn(4 * tickBusy)
 			return
 		}
-		d.startFollowing(p, because("as_is", "this was a standby; %s is not primary yet", d.lease.Holder))
+		d.startFollowing(because("as_is", "this was a standby; %s is not primary yet", d.lease.Holder))
 		return
 	}
 	switch fork, last := d.forkOf(p), d.inst.LastRecord; {
+	case last == 0 && d.rewound():
+		d.startFollowing(because("as_is", "pg_rewind ended well"))
 	case last == 0:
 		d.rewindOrClone(p, because("rewind", "where the WAL here ends cannot be told"))
 	case last >= fork:
@@ -152,7 +154,7 @@ func (d *decider) rejoin(p Peer) {
 	case p.Instance.OldestWAL > last:
 		d.clone(p, because("clone", "the WAL after %s is gone from %s, whose oldest is %s", last, p.Name, p.Instance.OldestWAL))
 	default:
-		d.startFollowing(p, because("as_is", "the WAL here ends at %s, before %s left timeline %d", last, p.Name, d.inst.CheckpointTimeline))
+		d.startFollowing(because("as_is", "the WAL here ends at %s, before %s left timeline %d", last, p.Name, d.inst.CheckpointTimeline))
 	}
 }
 
@@ -160,19 +162,36 @@ func (d *decider) rejoin(p Peer) {
 // not, 0 when our timeline is no part of it.
 func (d *decider) forkOf(p Peer) wal.LSN {
 	mine := max(d.inst.Timeline, d.inst.CheckpointTimeline)
-	at, ok := p.Instance.History.ForkOf(mine, p.Instance.Timeline)
-	if !ok {
-		return 0
+	if at, ok := p.Instance.History.ForkOf(mine, p.Instance.Timeline); ok && !d.namesake(p) {
+		return at
 	}
-	return at
+	return 0
 }
 
-func (d *decider) startFollowing(p Peer, why Reason) {
-	d.configure(d.conf(d.lease.Holder, SyncSet{}), why)
-	d.start(true, why)
+// namesake: two members promoted from the same timeline without knowing of each other
+// give their new timelines the same number. Only the histories tell them apart.
+func (d *decider) namesake(p Peer) bool {
+	a, b := d.inst, p.Instance
+	return a.Timeline == b.Timeline && len(a.History) > 0 && len(b.History) > 0 && !slices.Equal(a.History, b.History)
+}
+
+func (d *decider) startFollowing(why Reason) {
+	d.start(true, d.conf(d.lease.Holder, SyncSet{}), why)
+}
+
+func (d *decider) rewindID() string { return "rewind-" + strconv.FormatUint(d.lease.Term, 10) }
+
+// rewound: pg_rewind ended well in this term. Doing it once more would change nothing.
+func (d *decider) rewound() bool {
+	j := d.v.Local.Job
+	return j.Kind == string(StepRewind) && j.ID == d.rewindID() && !j.Running && j.Err == ""
 }
 
 func (d *decider) rewindOrClone(p Peer, why Reason) {
+	if d.rewound() {
+		d.clone(p, because("clone", "pg_rewind did not help: %s", why.Text))
+		return
+	}
 	if f := d.mem.Failures[string(StepRewind)]; f.Count >= 2 {
 		d.clone(p, because("clone", "pg_rewind failed %d times: %s", f.Count, d.v.Local.Job.Err))
 		return
@@ -182,13 +201,17 @@ func (d *decider) rewindOrClone(p Peer, why Reason) {
 		d.wakeIn(4 * tickBusy)
 		return
 	}
-	d.job(Step{Kind: StepRewind, Member: p.Name, ID: "rewind-" + strconv.FormatUint(d.lease.Term, 10), Why: why})
+	d.job(Step{Kind: StepRewind, Member: p.Name, ID: d.rewindID(), Why: why})
 }
 
 func (d *decider) clone(p Peer, why Reason) {
-	if !fresh(p) || !p.Instance.Primary {
-		d.say("waiting_for_primary", "%s leads term %d but is not primary yet: nothing to clone from", d.lease.Holder, d.lease.Term)
+	if !fresh(p) || !p.Instance.Primary || !p.Instance.Roles {
+		d.say("waiting_for_primary", "%s leads term %d but is no complete primary yet: nothing to clone from", d.lease.Holder, d.lease.Term)
 		d.wakeIn(4 * tickBusy)
+		return
+	}
+	if w := d.v.Local.Warden; !w.Alive || !w.Empty {
+		d.do(Step{Kind: StepStop, Why: because("clone", "PostgreSQL still runs in a directory that is to be replaced")})
 		return
 	}
 	for _, q := range d.v.Peers {
@@ -216,7 +239,13 @@ func (d *decider) followRunning(p Peer) {
 	}
 	d.markGood()
 	broken := d.since("streaming", !d.inst.Streaming)
-	if d.inst.Streaming || broken < streamGrace {
+	if d.inst.Streaming {
+		delete(d.mem.Failures, string(StepRewind)) // the next fork begins the ladder anew
+		delete(d.mem.Failures, string(StepClone))
+		return
+	}
+	d.say("not_streaming", "not streaming from %s yet", d.lease.Holder)
+	if broken < streamGrace {
 		return
 	}
 	d.condition(CondNotStreaming, "%s has not been streaming from %s for %s", d.v.Self, d.lease.Holder, broken.Round(time.Second))
@@ -228,9 +257,8 @@ func (d *decider) followRunning(p Peer) {
 // diverged stops a running standby whose WAL is not part of the primary's history; the
 // ladder takes it from there.
 func (d *decider) diverged(p Peer) bool {
-	at, ok := p.Instance.History.ForkOf(d.inst.Timeline, p.Instance.Timeline)
-	here := d.inst.Position().LSN
-	if d.inst.Timeline == 0 || ok && here <= at {
+	at, here := d.forkOf(p), d.inst.Position().LSN
+	if d.inst.Timeline == 0 || here <= at {
 		return false
 	}
 	d.do(Step{Kind: StepStop, Why: because("diverged", "at %s on timeline %d, which %s left at %s", here, d.inst.Timeline, p.Name, at)})

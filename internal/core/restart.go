@@ -1,10 +1,13 @@
 package core
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
-// start brings PostgreSQL up, with a growing pause after failures. As primary it is
+// start brings PostgreSQL up with c, with a growing pause after failures. As primary it is
 // guarded by the lease; as standby it is not, since a standby accepts no writes.
-func (d *decider) start(standby bool, why Reason) {
+func (d *decider) start(standby bool, c Conf, why Reason) {
 	if d.v.Stopping {
 		d.say("leaving", "the agent was told to stop: nothing is started")
 		return
@@ -16,15 +19,11 @@ func (d *decider) start(standby bool, why Reason) {
 	if d.wait(StepStart) {
 		return
 	}
-	s := Step{Kind: StepStart, Standby: standby, Why: why}
+	d.configure(c, why)
 	if standby {
-		if d.v.Local.ConfKey == "" {
-			d.configure(d.conf("", SyncSet{}), why)
-		}
-		d.do(s)
+		d.do(Step{Kind: StepStart, Standby: true, Why: why})
 	} else {
-		d.configure(d.conf("", d.lease.Sync), why)
-		d.guarded(s)
+		d.guarded(Step{Kind: StepStart, Why: why})
 	}
 	d.wakeIn(4 * tickBusy)
 }
@@ -45,7 +44,7 @@ func (d *decider) job(s Step) {
 // the next one: 2, 4, 8 ... 60 seconds after the first, second, third ... failure.
 func (d *decider) wait(kind StepKind) bool {
 	f := d.mem.Failures[string(kind)]
-	if f.Count == 0 {
+	if f.Count <= 0 {
 		return false
 	}
 	pause := min(time.Second<<min(f.Count, 6), backoffMax)
@@ -73,7 +72,7 @@ func (d *decider) countFailures() {
 		d.count(string(StepStart), w.ExitedAt, w.ExitText != "" && !w.Fenced)
 	}
 	f := d.mem.Failures[string(StepStart)]
-	if f.Count >= 2 && len(d.v.Local.Good) > 0 && !sameParams(d.spec.Postgres.Parameters, d.v.Local.Good) && d.mem.RejectedRevision == 0 {
+	if f.Count >= 2 && len(d.v.Local.Good) > 0 && !maps.Equal(d.spec.Postgres.Parameters, d.v.Local.Good) && d.mem.RejectedRevision == 0 {
 		d.mem.RejectedRevision = d.v.Store.SpecRevision
 		delete(d.mem.Failures, string(StepStart))
 	}

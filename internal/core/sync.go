@@ -36,38 +36,38 @@ func (s SyncSet) text() string {
 // is to wait for now: one move towards the wanted set, safe from where we are.
 func (d *decider) syncSets() (record, conf SyncSet) {
 	if !d.inst.Primary {
+		d.mem.Proof = SyncProof{}
 		return d.lease.Sync, SyncSet{}
 	}
-	r, p := d.lease.Sync, SyncSet{Members: d.inst.SyncNames, K: d.inst.SyncK}
-	if !d.synchronous() {
-		if len(r.Members) > 0 {
-			return SyncSet{}, p
-		}
-		return SyncSet{}, SyncSet{}
+	p, want := SyncSet{Members: d.inst.SyncNames, K: d.inst.SyncK}, SyncSet{}
+	if d.synchronous() {
+		want = d.wantedSync()
 	}
-	want := d.wantedSync()
-	return d.syncMove(r, p, want)
+	if d.mem.Proof.Names != p.text() || d.mem.Proof.Term != d.lease.Term {
+		d.mem.Proof = SyncProof{Names: p.text(), Term: d.lease.Term, Since: d.v.Now}
+	}
+	record, conf = d.syncMove(d.lease.Sync, p, want)
+	if conf.text() != p.text() {
+		d.mem.Proof = SyncProof{} // what is seen in effect may end before it is seen again
+	}
+	return record, conf
 }
 
 func (d *decider) syncMove(r, p, want SyncSet) (record, conf SyncSet) {
-	if len(r.Members) == 0 {
-		if p.text() == want.text() && len(want.Members) > 0 && d.proven(want) {
-			return want, want
-		}
-		return r, want
-	}
-	stay := intersect(r.Members, want.Members)
+	grown := union(r.Members, want.Members)
 	switch {
-	case len(stay) == 0:
-		// Nobody of the set is left. First the store says that only we have what comes
-		// next, then (next tick, r is empty) PostgreSQL stops waiting.
+	case len(want.Members) == 0 && len(r.Members) > 0:
+		// Nobody is left. First the store says that only we have what comes next, then
+		// (next tick, r is empty) PostgreSQL stops waiting.
 		return SyncSet{}, p
-	case want.K < r.K:
-		return SyncSet{Members: r.Members, K: want.K}, p
-	case len(stay) < len(want.Members):
-		return SyncSet{Members: union(r.Members, want.Members), K: r.K}, p
 	case p.text() == want.text() && r.text() != want.text() && d.proven(want):
 		return want, want
+	case len(r.Members) == 0:
+		return r, want
+	case want.K < r.K:
+		return SyncSet{Members: r.Members, K: want.K}, p
+	case len(grown) > len(r.Members):
+		return SyncSet{Members: grown, K: r.K}, p
 	}
 	return r, want
 }
@@ -75,9 +75,6 @@ func (d *decider) syncMove(r, p, want SyncSet) (record, conf SyncSet) {
 // proven: every member of the set has flushed what was acknowledged before the set
 // came into effect.
 func (d *decider) proven(set SyncSet) bool {
-	if d.mem.Proof.Names != set.text() {
-		d.mem.Proof = SyncProof{Names: set.text(), Since: d.v.Now}
-	}
 	if d.mem.Proof.LSN == 0 {
 		if d.v.Now.Sub(d.mem.Proof.Since) >= settleTime {
 			d.mem.Proof.LSN = d.inst.WriteLSN
@@ -105,8 +102,8 @@ func (d *decider) wantedSync() SyncSet {
 			continue
 		}
 		s, ok := d.sender(m.Name)
-		missing := d.since("sync:"+m.Name, !ok || !s.Streaming)
-		if missing == 0 && ok && s.Streaming || d.counted(m.Name) && (d.spec.Strict || missing < d.spec.Lease.TTL.D()) {
+		gone := !ok || !s.Streaming
+		if missing := d.since("sync:"+m.Name, gone); !gone || d.counted(m.Name) && missing < d.spec.Lease.TTL.D() {
 			members = append(members, m.Name)
 		}
 	}
@@ -138,11 +135,11 @@ func (d *decider) syncEligible() []string {
 	return names
 }
 
-// firstSync is what a member waits for from the moment of its promotion: the
-// standbys that are there to follow it.
+// firstSync is what a member waits for from its first write on: the set in the lease,
+// or, when that permits nobody, the standbys that are there to follow.
 func (d *decider) firstSync() SyncSet {
-	if !d.synchronous() {
-		return SyncSet{}
+	if len(d.lease.Sync.Members) > 0 || !d.synchronous() {
+		return d.lease.Sync
 	}
 	var names []string
 	for _, name := range d.syncEligible() {
@@ -163,16 +160,6 @@ func (d *decider) sender(name string) (Sender, bool) {
 }
 
 func contains(list []string, name string) bool { return slices.Contains(list, name) }
-
-func intersect(a, b []string) []string {
-	var out []string
-	for _, n := range a {
-		if contains(b, n) {
-			out = append(out, n)
-		}
-	}
-	return out
-}
 
 func union(a, b []string) []string {
 	out := slices.Concat(a, b)

@@ -181,7 +181,8 @@ type Peer struct {
 	Instance Instance      `json:"instance"`
 	Job      Job           `json:"job"`
 	Term     uint64        `json:"term"`               // newest term it has seen
-	Vacant   bool          `json:"vacant"`             // it judged the lease of Term vacant and its receiver stopped for good
+	Beat     uint64        `json:"beat,omitempty"`     // Report.Beat; 0 from an agent that does not tell
+	Vacant   bool          `json:"vacant"`             // it judged the lease of (Term, Beat) vacant and its receiver stopped for good
 	Stopping bool          `json:"stopping,omitempty"` // its agent was told to end
 	Rejected bool          `json:"rejected"`           // it fell back to its last good parameters
 }

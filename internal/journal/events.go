@@ -50,16 +50,12 @@ type deriver struct {
 	events  []Event
 }
 
-// derive says what happened between two ticks. Without an entry before (known is
-// false) there is nothing to compare with: only steps and failures are told.
-func derive(was, is Entry, known bool) []Event {
+// derive says what changed between two ticks.
+func derive(was, is Entry) []Event {
 	d := &deriver{was: was, is: is}
-	if known {
-		d.records()
-		d.instance()
-		d.conditions()
-	}
-	d.steps()
+	d.records()
+	d.instance()
+	d.conditions()
 	return d.events
 }
 
@@ -197,28 +193,29 @@ var told = map[core.StepKind]core.Severity{
 	core.StepInit: core.Info, core.StepClone: core.Warning, core.StepRewind: core.Warning,
 }
 
-// steps tells what was done, and what failed. Nothing after a failed step was tried.
-func (d *deriver) steps() {
-	failed, _, _ := strings.Cut(d.is.Outcome, ":")
-	for _, s := range d.is.Plan.Steps {
-		if d.is.Outcome != "" && string(s.Kind) == failed {
+// stepEvents tells what an ended tick did, and what failed. Nothing after a failed
+// step was tried. What the tick before did for the same reason is not told again: a
+// stop that is asked for each tick until it has happened is one event.
+func stepEvents(e Entry, before []core.Step) []Event {
+	d := &deriver{is: e}
+	failed, _, _ := strings.Cut(e.Outcome, ":")
+	for _, s := range e.Plan.Steps {
+		if e.Outcome != "" && string(s.Kind) == failed {
 			break
 		}
-		if severity, ok := told[s.Kind]; ok && !d.repeats(s) {
+		severity, ok := told[s.Kind]
+		if ok && !slices.ContainsFunc(before, func(b core.Step) bool { return sameStep(b, s) }) {
 			d.add(string(s.Kind), severity, "%s: %s", stepText(s), s.Why.Text)
 		}
 	}
-	if d.is.Outcome != "" && steady(d.is.Outcome) != steady(d.was.Outcome) {
-		d.add(EventStepFailed, core.Warning, "%s", d.is.Outcome)
+	if e.Outcome != "" {
+		d.add(EventStepFailed, core.Warning, "%s", e.Outcome)
 	}
+	return d.events
 }
 
-// repeats says that the last tick did the same for the same reason: a stop that is
-// asked for each tick until it has happened is one event.
-func (d *deriver) repeats(s core.Step) bool {
-	return slices.ContainsFunc(d.was.Plan.Steps, func(w core.Step) bool {
-		return w.Kind == s.Kind && w.Member == s.Member && w.Why.Code == s.Why.Code
-	})
+func sameStep(a, b core.Step) bool {
+	return a.Kind == b.Kind && a.Member == b.Member && a.Why.Code == b.Why.Code
 }
 
 func stepText(s core.Step) string {

@@ -37,13 +37,15 @@ type Journal struct {
 	work              chan line
 	done              chan struct{}
 
-	mu       sync.Mutex
-	closed   bool
-	latest   Entry
-	known    bool   // latest is an entry
-	seen     string // signature of latest
-	wroteAt  time.Time
-	recent   []Event
+	mu      sync.Mutex
+	closed  bool
+	latest  Entry
+	known   bool // latest is an entry
+	settled bool // latest's steps were told, or came to nothing
+	told    []core.Step
+	seen    string // signature of latest
+	wroteAt time.Time
+	recent  []Event
 
 	trouble  sync.Mutex // apart from mu, which the writer must not need: Flush waits for it under mu
 	dropped  uint64
@@ -70,7 +72,7 @@ func Open(dir string) (*Journal, error) {
 	}
 	j.recent = readEvents(j.events)
 	if e, ok := lastEntry(j.decisions); ok {
-		j.latest, j.known, j.seen = e, true, signature(e)
+		j.latest, j.known, j.settled, j.seen = e, true, true, signature(e)
 	}
 	go j.write()
 	return j, nil
@@ -89,10 +91,17 @@ func (j *Journal) Close() {
 
 // Record takes a tick's entry and writes it when it says something new. It never
 // waits for the disk. Nobody may change the entry's maps and slices afterwards.
+//
+// A tick is recorded before its steps are run, and once more with its Outcome (and
+// the same At) when one failed. So steps become events when the tick's end is known:
+// at its failure, or with the next tick.
 func (j *Journal) Record(e Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	events := derive(j.latest, e, j.known)
+	events := j.stepEvents(e)
+	if j.known {
+		events = append(events, derive(j.latest, e)...)
+	}
 	sig := signature(e)
 	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
 	j.latest, j.known, j.seen = e, true, sig
@@ -109,6 +118,26 @@ func (j *Journal) Record(e Entry) {
 		// next tick, and news is rare enough to cost nothing.
 		j.queue(j.decisions, marshal(redact(e)))
 	}
+}
+
+// stepEvents tells the steps of the tick before, which e shows to have ended well,
+// or those of e when it failed.
+func (j *Journal) stepEvents(e Entry) (events []Event) {
+	again := j.known && e.At.Equal(j.latest.At)
+	if j.known && !j.settled && !again {
+		events = j.tell(j.latest)
+	}
+	j.settled = e.Outcome != ""
+	if j.settled {
+		events = append(events, j.tell(e)...)
+	}
+	return events
+}
+
+func (j *Journal) tell(e Entry) []Event {
+	events := stepEvents(e, j.told)
+	j.told = e.Plan.Steps
+	return events
 }
 
 // Latest gives the newest entry, after a restart that of before; At is zero when

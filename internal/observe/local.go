@@ -26,6 +26,7 @@ type LocalSource struct {
 	mu     sync.Mutex
 	known  core.Local
 	at     time.Time
+	epoch  int // reads begun in an earlier epoch are dropped
 	cache  fileCache
 }
 
@@ -93,12 +94,24 @@ func (s *LocalSource) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	w := s.Warden()
-	var l core.Local
-	l.Data = s.data()
-	l.Instance = s.instance(ctx, w)
 	s.mu.Lock()
-	s.known, s.at = l, time.Now()
+	epoch := s.epoch
 	s.mu.Unlock()
+	l := core.Local{Data: s.data(), Instance: s.instance(ctx, w)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch == s.epoch {
+		s.known, s.at = l, time.Now()
+	}
+}
+
+// Invalidate forgets what was read, and what is being read: a job has changed the
+// data directory, and its end must not be judged by what was there before.
+func (s *LocalSource) Invalidate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.known = core.Local{Data: core.Data{State: core.DataUnknown, Text: "being read again"}, Instance: core.Instance{State: core.StateUnknown}}
 }
 
 func (s *LocalSource) data() core.Data {
@@ -168,6 +181,9 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	s.control(&i)
 	if i.Control == "" {
 		return i
+	}
+	if _, err := os.Stat(s.Instance.DataDir + "/backup_label"); err == nil {
+		i.Control = "in archive recovery" // a clone that never ran: the state in the copied file is its source's
 	}
 	i.Timeline, i.LastRecord = s.cache.lastRecord(ctx, s.Instance)
 	i.PrimaryLimits = s.cache.limits(ctx, s.Instance)

@@ -46,7 +46,7 @@ var confDefaults = map[string]string{
 	// A dead peer is noticed in 10 s rather than 60, and a lost stream is tried again at once.
 	"wal_receiver_timeout":             "10s",
 	"wal_sender_timeout":               "10s",
-	"wal_retrieve_retry_interval":      "500ms",
+	"wal_retrieve_retry_interval":      "100ms",
 	"wal_receiver_status_interval":     "1s",
 	"wal_keep_size":                    "128MB",
 	"tcp_keepalives_idle":              "10",

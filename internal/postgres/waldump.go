@@ -21,13 +21,17 @@ import (
 // of which the rest is missing, or a next segment that does not exist. That is its
 // normal end here: only an answer without any record is an error.
 func LastRecord(ctx context.Context, in Instance, from wal.LSN, tl wal.Timeline) (wal.LSN, error) {
+	end, err := contiguousEnd(in.DataDir, from, tl)
+	if err != nil {
+		return 0, fmt.Errorf("last WAL record after %s: %w", from, err)
+	}
 	var last wal.LSN
 	text, err := stream(ctx, func(line string) {
 		if lsn, ok := parseWaldumpLine(line); ok && lsn > last {
 			last = lsn
 		}
 	}, in.bin("pg_waldump"), "-p", filepath.Join(in.DataDir, "pg_wal"),
-		"-t", strconv.FormatUint(uint64(tl), 10), "-s", from.String())
+		"-t", strconv.FormatUint(uint64(tl), 10), "-s", from.String(), "-e", end.String())
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("last WAL record after %s: %w", from, context.Cause(ctx))
 	}
@@ -39,6 +43,30 @@ func LastRecord(ctx context.Context, in Instance, from wal.LSN, tl wal.Timeline)
 		return 0, fmt.Errorf("no WAL record at or after %s on timeline %d in %s/pg_wal: %s", from, tl, in.DataDir, text)
 	}
 	return last, nil
+}
+
+// contiguousEnd is the end of the last segment of tl that follows from without a gap.
+// pg_waldump is told to stop there, because it waits 5 s for a next file that is
+// missing, hoping that a server writes it.
+func contiguousEnd(dataDir string, from wal.LSN, tl wal.Timeline) (wal.LSN, error) {
+	found, bytes, err := segments(dataDir)
+	if err != nil {
+		return 0, err
+	}
+	there := map[wal.LSN]bool{}
+	for _, s := range found {
+		if s.Timeline == tl {
+			there[s.Start] = true
+		}
+	}
+	end := from - from%wal.LSN(bytes)
+	for there[end] {
+		end += wal.LSN(bytes)
+	}
+	if end <= from {
+		return 0, fmt.Errorf("the WAL file with %s of timeline %d is not there", from, tl)
+	}
+	return end, nil
 }
 
 // parseWaldumpLine reads the record's LSN from a line such as

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,6 +125,23 @@ func becomeSmall() {
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(24 << 20)
 	syscall.Umask(0o077)
+	forgetText()
+}
+
+// forgetText unmaps the pages of the program's text that the agent's packages touched while
+// they initialised; what the warden runs is mapped again from the page cache as it
+// is used. Text is never written, so nothing can be lost.
+func forgetText() {
+	exe, _ := os.Readlink("/proc/self/exe")
+	_, _ = findLine("/proc/self/maps", func(line string) (string, bool) {
+		var from, to uintptr
+		var perms string
+		n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms)
+		if n == 3 && perms == "r-xp" && strings.HasSuffix(line, exe) {
+			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		}
+		return "", false
+	})
 }
 
 // becomeReaper makes the process the heir of every orphan below it and hard to kill by
@@ -156,6 +174,7 @@ func killLeftovers(dataDir string, log *slog.Logger) {
 		if err := c.kill(); err != nil {
 			log.Warn("cgroup.kill of leftovers failed", "error", err)
 		}
+		defer c.remove()
 	}
 	pause := sweepPauseMin
 	for i := 0; ; i++ {

@@ -115,18 +115,27 @@ func (s *Server) MoveLeadership(ctx context.Context) error {
 	}
 }
 
+// handOverMax bounds what Close spends on handing leadership over; an election
+// would take about as long.
+const handOverMax = time.Second
+
 // Close hands leadership over if it can, and stops. It returns when all files
-// and ports are free, in well under a second unless the disk hangs.
+// and ports are free: a second or two, as etcd waits for its peers to hang up.
 func (s *Server) Close() {
 	s.stop.Do(func() {
 		close(s.done)
 		s.logged.close()
-		_ = s.etcd.Server.TryTransferLeadershipOnShutdown() // else an election does it
+		ctx, cancel := context.WithTimeout(context.Background(), handOverMax)
+		defer cancel()
+		_ = s.MoveLeadership(ctx) // else an election does it
 		select {
 		case g := <-s.grpc:
 			g.Stop() // etcd would wait 7 s for watches to end by themselves
 		default:
 		}
+		// Before Close, which waits for ever for a server that never got ready, and
+		// not Stop, which tries to hand over again, for 7 s.
+		s.etcd.Server.HardStop()
 		s.etcd.Close()
 	})
 }

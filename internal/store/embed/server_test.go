@@ -172,6 +172,40 @@ func TestRestartWithData(t *testing.T) {
 	<-hints // the watch came back by itself
 }
 
+// TestWithoutQuorum: a server that cannot get ready starts and closes at once,
+// and its client says so in time.
+func TestWithoutQuorum(t *testing.T) {
+	c := newCluster(t, "n1", "n2", "n3")
+	s := c.dial("n1", "n2", "n3")
+	for _, name := range []string{"n3", "n2", "n1"} {
+		c.stop(name)
+	}
+	n1 := c.restart("n1")
+	call, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := s.Snapshot(call); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("read without a quorum: %v", err)
+	}
+	select {
+	case <-n1.Ready():
+		t.Fatal("ready without a quorum")
+	default:
+	}
+	began := time.Now()
+	c.stop("n1")
+	if closed := time.Since(began); closed > 3*time.Second {
+		t.Fatalf("closing took %v", closed)
+	}
+	for _, name := range []string{"n1", "n2", "n3"} {
+		c.restart(name)
+	}
+	began = time.Now()
+	if _, err := s.Put(ctx(t), "k", nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a write %v after all came back", time.Since(began))
+}
+
 func TestOneOfThreeStops(t *testing.T) {
 	for _, role := range []string{"leader", "follower"} {
 		t.Run(role, func(t *testing.T) {

@@ -21,12 +21,13 @@ type pool struct {
 	mu        sync.Mutex
 	endpoints []*endpoint
 	inUse     *endpoint
-	left      time.Time // when endpoints[0] was left for another
+	left      time.Time     // when endpoints[0] was left for another
+	moved     chan struct{} // closed when inUse changes, then replaced
 	closed    bool
 }
 
 func newPool(conf *tls.Config, logger *slog.Logger) *pool {
-	return &pool{tls: conf, logger: logger}
+	return &pool{tls: conf, logger: logger, moved: make(chan struct{})}
 }
 
 // set replaces the endpoints; those that stay keep their connection.
@@ -54,7 +55,7 @@ func (p *pool) set(urls []string) error {
 	closeAllBut(p.endpoints, next)
 	p.endpoints = next
 	if !slices.Contains(next, p.inUse) {
-		p.inUse, p.left = next[0], time.Time{}
+		p.use(next[0], time.Time{})
 	}
 	return nil
 }
@@ -89,7 +90,20 @@ func (p *pool) answered(e *endpoint) {
 		return
 	}
 	p.logger.Info("etcd endpoint in use changed", "from", p.inUse.url, "to", e.url)
-	p.inUse, p.left = e, time.Now()
+	p.use(e, time.Now())
+}
+
+func (p *pool) use(e *endpoint, left time.Time) {
+	p.inUse, p.left = e, left
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
+// moves is closed when another endpoint comes into use.
+func (p *pool) moves() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moved
 }
 
 func (p *pool) urls() []string {

@@ -34,11 +34,11 @@ func (s *Store) keepWatching(ctx context.Context, hints chan<- struct{}) {
 	for turn := 0; ctx.Err() == nil; turn++ {
 		// The one in use first, then the others: it may be the watch that finds
 		// a dead endpoint while no call is made.
-		order := s.pool.order(false)
+		moves, order := s.pool.moves(), s.pool.order(false)
 		if len(order) == 0 {
 			return
 		}
-		if established := s.watchOnce(ctx, order[turn%len(order)], hints); established {
+		if established := s.watchOnce(ctx, order[turn%len(order)], moves, hints); established {
 			pause, turn = watchPauseMin, -1
 		}
 		select {
@@ -49,10 +49,19 @@ func (s *Store) keepWatching(ctx context.Context, hints chan<- struct{}) {
 	}
 }
 
-// watchOnce hints until the stream breaks, and says whether it had begun.
-func (s *Store) watchOnce(ctx context.Context, e *endpoint, hints chan<- struct{}) (established bool) {
+// watchOnce hints until the stream breaks or calls move to another endpoint
+// (they notice a frozen one long before a quiet stream does). It says whether
+// the stream had begun.
+func (s *Store) watchOnce(ctx context.Context, e *endpoint, moves <-chan struct{}, hints chan<- struct{}) (established bool) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	go func() {
+		select {
+		case <-moves:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	opening := time.AfterFunc(dialTimeout, cancel) // a silent endpoint is not waited for
 	defer opening.Stop()
 	stream, err := s.openWatch(ctx, e)

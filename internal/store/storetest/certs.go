@@ -102,3 +102,18 @@ func must[T any](value T, err error) func(testing.TB) T {
 		return value
 	}
 }
+
+// LoadTLS is a client's configuration from files, for another process.
+func LoadTLS(caFile string, f Files) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}, nil
+}

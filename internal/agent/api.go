@@ -1,0 +1,54 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/store/embed"
+)
+
+// backend is what the API may ask of this agent.
+func (a *Agent) backend() api.Backend {
+	b := api.Backend{
+		Name: a.o.Config.Name, Config: a.o.Config, Store: a.store, PKI: a.pki, Journal: a.journal, Log: a.o.Log,
+		Status: a.status, Members: a.statuses, Peers: a.peers,
+		StoreEndpoints: func() []string { return a.o.Config.Store.Endpoints },
+	}
+	if a.voter != nil {
+		b.RemoveVoter = a.removeVoter
+	}
+	if a.server != nil {
+		b.TryParameters = a.tryParameters
+	}
+	return b
+}
+
+// removeVoter takes the vote of a member that is gone for good.
+func (a *Agent) removeVoter(ctx context.Context, name string) error {
+	all, err := embed.Members(ctx, a.store.Client())
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if m.Name == name {
+			return embed.Remove(ctx, a.store.Client(), m.ID)
+		}
+	}
+	return nil
+}
+
+// tryParameters has this member's PostgreSQL judge parameters without touching the
+// running one.
+func (a *Agent) tryParameters(ctx context.Context, parameters map[string]string) error {
+	if refused := postgres.CheckParameters(parameters); len(refused) > 0 {
+		for _, err := range refused {
+			return err
+		}
+	}
+	if err := postgres.TryParameters(ctx, a.server.Instance, parameters); err != nil {
+		return fmt.Errorf("PostgreSQL here refuses it: %w", err)
+	}
+	return nil
+}

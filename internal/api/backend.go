@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store"
+)
+
+// KeyPGMajor is the store's key of the cluster's PostgreSQL major version, a JSON
+// number. The primary's agent writes it; without it a join is not checked for it.
+const KeyPGMajor = "pg_major"
+
+// keyOrdinal holds the highest ordinal ever given, so that none is given twice.
+const keyOrdinal = "ordinal"
+
+// Backend is what the server needs from the agent. Functions that are nil are left out.
+type Backend struct {
+	Name    string
+	Config  spec.Member
+	Store   store.Store
+	PKI     pki.Dir
+	Journal *journal.Journal
+	Log     *slog.Logger
+
+	// Status is what this member says of itself, from memory: it is asked once a
+	// second by each other member.
+	Status func() peer.Status
+
+	// Members gives the last answers of all members, this one included, by name. A
+	// member whose newest answer is too old to speak for now must be left out: it is
+	// shown as unreachable.
+	Members func() map[string]peer.Status
+
+	// Peers asks the others for their events; nil: only this member's are shown.
+	Peers *peer.Client
+
+	// RemoveVoter takes the vote of a member that is gone for good. It gives nil when
+	// the member has none.
+	RemoveVoter func(ctx context.Context, name string) error
+
+	// StoreEndpoints lists the external store's endpoints for joining members; nil or
+	// empty for the embedded store.
+	StoreEndpoints func() []string
+
+	// TryParameters lets this member's PostgreSQL judge parameters (`postgres -C`).
+	TryParameters func(ctx context.Context, parameters map[string]string) error
+
+	// Now is the wall clock, for tokens and certificates; nil: time.Now.
+	Now func() time.Time
+}
+
+func (b Backend) withDefaults() Backend {
+	if b.Log == nil {
+		b.Log = slog.New(slog.DiscardHandler)
+	}
+	if b.Now == nil {
+		b.Now = time.Now
+	}
+	if b.Status == nil {
+		b.Status = func() peer.Status { return peer.Status{Name: b.Name} }
+	}
+	if b.Members == nil {
+		b.Members = func() map[string]peer.Status { return map[string]peer.Status{b.Name: b.Status()} }
+	}
+	return b
+}

@@ -1,0 +1,201 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
+)
+
+// ErrNoAgent: nothing answers at the agent's socket or address. Nothing was sent.
+var ErrNoAgent = errors.New("no agent answers")
+
+// ErrLost: the connection broke or time ran out after the request was sent. A
+// mutation may have taken effect.
+var ErrLost = errors.New("the answer did not come")
+
+const answerBytesMax = 16 << 20
+
+// Client calls one member's API. A refusal or failure is a *Problem.
+type Client struct {
+	base  string
+	where string
+	http  *http.Client
+}
+
+// Local calls the agent on this machine through its unix socket (SocketPath).
+func Local(socket string) *Client {
+	var d net.Dialer
+	return &Client{base: "http://pgherd", where: socket, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
+	}}}
+}
+
+// Pinned calls a member of the cluster whose CA has this fingerprint, to join.
+func Pinned(hostport string, fingerprint [32]byte) *Client {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	return &Client{base: "https://" + hostport, where: hostport, http: &http.Client{Transport: &http.Transport{
+		DialContext: d.DialContext, TLSClientConfig: pki.PinnedTLS(fingerprint), TLSHandshakeTimeout: 5 * time.Second, Proxy: nil,
+	}}}
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Member asks the agent about itself.
+func (c *Client) Member(ctx context.Context) (s peer.Status, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/member", nil, &s)
+	return s, err
+}
+
+// Status asks for the whole cluster.
+func (c *Client) Status(ctx context.Context) (s ClusterStatus, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Explain asks for the last decisions of all members, or of one.
+func (c *Client) Explain(ctx context.Context, member string) (e []Explanation, err error) {
+	path := "/v1/explain"
+	if member != "" {
+		path += "?member=" + url.QueryEscape(member)
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &e)
+	return e, err
+}
+
+// Events asks for the newest limit events.
+func (c *Client) Events(ctx context.Context, limit int, local bool) (e Events, err error) {
+	path := "/v1/events?limit=" + strconv.Itoa(limit)
+	if local {
+		path += "&local=1"
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &e)
+	return e, err
+}
+
+// Spec reads the cluster's spec.
+func (c *Client) Spec(ctx context.Context) (d SpecDocument, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/spec", nil, &d)
+	return d, err
+}
+
+// PutSpec changes it, or says what the change would do.
+func (c *Client) PutSpec(ctx context.Context, change SpecChange, dryRun bool) (r SpecResult, err error) {
+	path := "/v1/spec"
+	if dryRun {
+		path += "?dry_run=1"
+	}
+	err = c.call(ctx, http.MethodPut, path, change, &r)
+	return r, err
+}
+
+// Begin begins an operation.
+func (c *Client) Begin(ctx context.Context, request OperationRequest) (op core.Operation, err error) {
+	return op, c.call(ctx, http.MethodPost, "/v1/operations", request, &op)
+}
+
+// Operation asks for the current or last operation.
+func (c *Client) Operation(ctx context.Context) (op core.Operation, err error) {
+	return op, c.call(ctx, http.MethodGet, "/v1/operations/current", nil, &op)
+}
+
+// Request asks a member to reinit or restart.
+func (c *Client) Request(ctx context.Context, member, kind string) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/members/"+url.PathEscape(member)+"/requests", MemberRequest{kind}, &a)
+	return a, err
+}
+
+// Remove removes a member for good.
+func (c *Client) Remove(ctx context.Context, member string) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodDelete, "/v1/members/"+url.PathEscape(member), nil, &a)
+	return a, err
+}
+
+// Pause switches the autopilot off, Resume on again.
+func (c *Client) Pause(ctx context.Context) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/pause", nil, &a)
+	return a, err
+}
+
+// Resume ends a pause.
+func (c *Client) Resume(ctx context.Context) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodDelete, "/v1/pause", nil, &a)
+	return a, err
+}
+
+// Token makes a join token.
+func (c *Client) Token(ctx context.Context, lifetime time.Duration, witness bool) (a TokenAnswer, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/tokens", TokenRequest{spec.Duration(lifetime), witness}, &a)
+	return a, err
+}
+
+// Join joins the cluster.
+func (c *Client) Join(ctx context.Context, request JoinRequest) (a JoinAnswer, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/join", request, &a)
+	return a, err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var data []byte
+	if in != nil {
+		var err error
+		if data, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return c.sendError(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, answerBytesMax))
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", c.where, ErrLost, err)
+	}
+	return c.decode(answer, text, out)
+}
+
+// sendError tells whether the request can have had an effect.
+func (c *Client) sendError(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" || errors.Is(err, pki.ErrWrongCA) {
+		return fmt.Errorf("%s: %w: %w", c.where, ErrNoAgent, err)
+	}
+	return fmt.Errorf("%s: %w: %w", c.where, ErrLost, err)
+}
+
+func (c *Client) decode(answer *http.Response, text []byte, out any) error {
+	if answer.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(text, out); err != nil {
+			return fmt.Errorf("%s: its answer cannot be read: %w", c.where, err)
+		}
+		return nil
+	}
+	p := &Problem{}
+	if json.Unmarshal(text, p) != nil || p.Title == "" {
+		p = &Problem{Title: answer.Status, Code: "not_pgherd", Detail: "this is not an answer of pgherd"}
+	}
+	p.Status = answer.StatusCode
+	return p
+}

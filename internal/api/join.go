@@ -1,0 +1,228 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/store/records"
+)
+
+const (
+	probeTimeout = 3 * time.Second
+	ordinalTries = 8
+)
+
+// joining is one join on its way through the checks.
+type joining struct {
+	*Server
+	JoinRequest
+	v        core.StoreView
+	snapshot store.Snapshot
+	token    pki.Token
+	record   pki.TokenRecord
+}
+
+func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
+	select {
+	case s.joins <- struct{}{}:
+		defer func() { <-s.joins }()
+	default:
+		return nil, refuse(http.StatusTooManyRequests, "busy", "try again in a moment", "%d joins are under way", joinsMax)
+	}
+	j := &joining{Server: s}
+	if err := body(r, &j.JoinRequest); err != nil {
+		return nil, err
+	}
+	if err := j.check(r.Context()); err != nil {
+		return nil, err
+	}
+	return j.admit(r.Context())
+}
+
+// check runs the checks in their order. Who has no valid token learns nothing else.
+func (j *joining) check(ctx context.Context) (err error) {
+	if j.token, err = pki.ParseToken(j.Token); err != nil {
+		return tokenProblem(err)
+	}
+	if j.v, j.snapshot, err = j.read(ctx); err != nil {
+		return err
+	}
+	for _, check := range []func(context.Context) error{j.checkToken, j.checkName, j.checkPorts, j.checkAddress, j.checkVersion} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tokenProblem(err error) error {
+	const again = "`pgherd token create` on a member makes a new one"
+	code := "token_unknown"
+	switch {
+	case errors.Is(err, pki.ErrTokenFormat):
+		code = "token_malformed"
+	case errors.Is(err, pki.ErrTokenUsed):
+		code = "token_used"
+	case errors.Is(err, pki.ErrTokenExpired):
+		code = "token_expired"
+	}
+	return refuse(http.StatusForbidden, code, again, "%v", err)
+}
+
+func (j *joining) checkToken(context.Context) error {
+	e, ok := j.snapshot.Entries[records.TokenPrefix+j.token.ID]
+	if ok {
+		if err := json.Unmarshal(e.Value, &j.record); err != nil {
+			return err
+		}
+	}
+	if err := j.record.Check(j.token, j.b.Now()); err != nil {
+		return tokenProblem(err)
+	}
+	if j.record.Kind == tokenWitness && !j.Witness {
+		return refuse(http.StatusForbidden, "token_witness", "join with --witness, or make a token without it", "the token is for a witness")
+	}
+	return nil
+}
+
+func (j *joining) checkName(context.Context) error {
+	if err := spec.CheckName(j.Name); err != nil {
+		return refuse(http.StatusUnprocessableEntity, "name_invalid", "", "%v", err)
+	}
+	if _, err := member(j.v, j.Name); err == nil {
+		return refuse(http.StatusConflict, "name_taken", "choose another --name, or `pgherd remove "+j.Name+"` if that member is gone for good", "a member is called %s already", j.Name)
+	}
+	return nil
+}
+
+func (j *joining) checkPorts(context.Context) error {
+	ports := []int{j.APIPort, j.PeerPort, j.StorePort}
+	if !j.Witness {
+		ports = append(ports, j.PGPort)
+	}
+	for _, p := range ports {
+		if p < 1 || p > 65535 {
+			return badRequest("port %d: want 1 to 65535", p)
+		}
+	}
+	return nil
+}
+
+func (j *joining) checkAddress(ctx context.Context) error {
+	if err := spec.CheckHost(j.Address); err != nil {
+		return refuse(http.StatusUnprocessableEntity, "address_invalid", "", "%v", err)
+	}
+	at := hostport(j.Address, j.APIPort)
+	for _, m := range j.v.Members {
+		if hostport(m.Address, m.APIPort) == at {
+			return refuse(http.StatusConflict, "address_taken", "", "%s is the address of %s", at, m.Name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := peer.Probe(ctx, at, j.Nonce); err != nil {
+		return refuse(http.StatusConflict, "address_unreachable", "--address and --api-port must be reachable from the other members; look at firewalls", "%s cannot reach the joining member at %s: %v", j.b.Name, at, err)
+	}
+	return nil
+}
+
+func (j *joining) checkVersion(context.Context) error {
+	e, ok := j.snapshot.Entries[KeyPGMajor]
+	if !ok || j.Witness {
+		return nil
+	}
+	var major int
+	if err := json.Unmarshal(e.Value, &major); err != nil {
+		return err
+	}
+	if major != 0 && major != j.PGMajor {
+		return refuse(http.StatusConflict, "pg_version", "install PostgreSQL of that version, or choose it with --bin-dir", "the cluster runs PostgreSQL %d, the joining member has %d", major, j.PGMajor)
+	}
+	return nil
+}
+
+// admit spends the token before anything else: of two joins with one token only one
+// gets past this.
+func (j *joining) admit(ctx context.Context) (any, error) {
+	cert, err := j.ca.SignNode([]byte(j.CSR), j.Name, []string{j.Address}, j.b.Now(), pki.NodeLifetime)
+	if err != nil {
+		return nil, refuse(http.StatusUnprocessableEntity, "csr_invalid", "", "%v", err)
+	}
+	if err := j.spendToken(ctx); err != nil {
+		return nil, err
+	}
+	m := core.MemberRecord{
+		Name: j.Name, Address: j.Address, APIPort: j.APIPort, PeerPort: j.PeerPort, StorePort: j.StorePort,
+		PGPort: j.PGPort, Witness: j.Witness, Tags: j.Tags,
+	}
+	if m.Witness {
+		m.PGPort = 0
+	}
+	if m.Ordinal, err = j.nextOrdinal(ctx); err != nil {
+		return nil, err
+	}
+	if err := j.put(ctx, records.MemberPrefix+m.Name, m, 0); err != nil {
+		return nil, err
+	}
+	j.b.Log.Info("a member joined", "member", m.Name, "address", m.Address, "ordinal", m.Ordinal)
+	return j.answer(m, cert), nil
+}
+
+func (j *joining) spendToken(ctx context.Context) error {
+	key := records.TokenPrefix + j.token.ID
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, err := records.Put(ctx, j.b.Store, key, j.record.Use(j.Name, j.b.Now()), j.snapshot.Entries[key].Revision)
+	if errors.Is(err, store.ErrConflict) {
+		return tokenProblem(pki.ErrTokenUsed)
+	}
+	return writeProblem(err)
+}
+
+// nextOrdinal counts up in the store, so that two joins at the same moment get
+// different ordinals, and the ordinal of a removed member is not given again.
+func (j *joining) nextOrdinal(ctx context.Context) (int, error) {
+	var err error
+	for range ordinalTries {
+		var highest int
+		e, ok := j.snapshot.Entries[keyOrdinal]
+		if ok {
+			if err := json.Unmarshal(e.Value, &highest); err != nil {
+				return 0, err
+			}
+		}
+		for _, m := range j.v.Members {
+			highest = max(highest, m.Ordinal)
+		}
+		if _, err = records.Put(ctx, j.b.Store, keyOrdinal, highest+1, e.Revision); err == nil {
+			return highest + 1, nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+		if j.v, j.snapshot, err = j.read(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return 0, writeProblem(err)
+}
+
+func (j *joining) answer(m core.MemberRecord, cert []byte) JoinAnswer {
+	a := JoinAnswer{
+		ClusterID: j.clusterID, Cluster: j.v.Cluster.Name, Ordinal: m.Ordinal,
+		CACert: string(j.ca.CertPEM()), CAKey: string(j.ca.KeyPEM()), NodeCert: string(cert),
+		Members: append(j.v.Members, m), Spec: j.v.Spec,
+	}
+	if j.b.StoreEndpoints != nil {
+		a.StoreEndpoints, a.StorePrefix = j.b.StoreEndpoints(), j.b.Config.Store.Prefix
+	}
+	return a
+}

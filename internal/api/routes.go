@@ -1,0 +1,86 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+)
+
+// answer is what a handler gives: a value for JSON, or an error.
+type answer func(r *http.Request, by string) (any, error)
+
+// routes: all but the join are for members and local administrators.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, f := range map[string]answer{
+		"GET /v1/member":                   s.getMember,
+		"GET /v1/status":                   s.getStatus,
+		"GET /v1/explain":                  s.getExplain,
+		"GET /v1/events":                   s.getEvents,
+		"GET /v1/spec":                     s.getSpec,
+		"PUT /v1/spec":                     s.putSpec,
+		"POST /v1/operations":              s.postOperation,
+		"GET /v1/operations/current":       s.getOperation,
+		"POST /v1/members/{name}/requests": s.postRequest,
+		"DELETE /v1/members/{name}":        s.deleteMember,
+		"POST /v1/pause":                   s.postPause,
+		"DELETE /v1/pause":                 s.deletePause,
+		"POST /v1/tokens":                  s.postToken,
+	} {
+		mux.HandleFunc(pattern, s.trusted(f))
+	}
+	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))
+	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
+		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+func (s *Server) trusted(f answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		by, err := s.caller(r)
+		if err != nil {
+			asProblem(err).write(w)
+			return
+		}
+		s.respond(w, r, f, by)
+	}
+}
+
+func (s *Server) open(f answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.respond(w, r, f, "") }
+}
+
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, f answer, by string) {
+	r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
+	value, err := f(r, by)
+	if err == nil {
+		var data []byte
+		if data, err = json.Marshal(value); err == nil {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(append(data, '\n')) // the caller is gone
+			return
+		}
+	}
+	p := asProblem(err)
+	s.b.Log.Log(r.Context(), levelOf(p), "api", "method", r.Method, "path", r.URL.Path, "by", by, "code", p.Code, "error", p.Error())
+	p.write(w)
+}
+
+// body reads a JSON body strictly: a misspelt field must not be a silent default.
+func body(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is more after the JSON value")
+		}
+	}
+	var tooLarge *http.MaxBytesError
+	if err == nil || errors.As(err, &tooLarge) {
+		return err
+	}
+	return badRequest("the body cannot be read: %v", err)
+}

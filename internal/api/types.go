@@ -1,0 +1,150 @@
+package api
+
+import (
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// ClusterStatus answers GET /v1/status and `pgherd status --json`. Its shape is a
+// promise to scripts: fields are added, never renamed.
+type ClusterStatus struct {
+	Cluster    string           `json:"cluster"`
+	ID         string           `json:"id"`
+	Term       uint64           `json:"term"`
+	Members    []MemberStatus   `json:"members"`
+	Conditions []peer.Condition `json:"conditions"` // of the cluster; a member's own are with the member
+	Operation  *core.Operation  `json:"operation,omitempty"`
+}
+
+// Roles and states of members.
+const (
+	RolePrimary = "primary"
+	RoleStandby = "standby"
+	RoleWitness = "witness"
+
+	StateRunning     = "running"
+	StateStreaming   = "streaming"
+	StateStarting    = "starting"
+	StateCloning     = "cloning"
+	StateRewinding   = "rewinding"
+	StateStopped     = "stopped"
+	StateUnreachable = "unreachable"
+)
+
+// MemberStatus is one member in ClusterStatus.
+type MemberStatus struct {
+	Name        string           `json:"name"`
+	Role        string           `json:"role"`
+	State       string           `json:"state"`
+	Timeline    wal.Timeline     `json:"timeline"`  // 0: not known
+	LSN         wal.LSN          `json:"lsn"`       // "0/0": not known
+	LagBytes    *int64           `json:"lag_bytes"` // behind the primary; null: not known
+	Address     string           `json:"address"`
+	Port        int              `json:"port"` // PostgreSQL's; 0 for a witness
+	PostgresPID int              `json:"postgres_pid"`
+	Progress    string           `json:"progress,omitempty"` // of a clone or rewind
+	Conditions  []peer.Condition `json:"conditions"`
+}
+
+// Explanation is one member's last decision.
+type Explanation struct {
+	Member      string        `json:"member"`
+	Role        string        `json:"role"`
+	State       string        `json:"state"`
+	Unreachable bool          `json:"unreachable,omitempty"`
+	Decision    peer.Decision `json:"decision"`
+}
+
+// Events answers GET /v1/events, oldest first.
+type Events struct {
+	Events  []journal.Event `json:"events"`
+	Missing []string        `json:"missing,omitempty"` // members that were not heard
+}
+
+// SpecDocument answers GET /v1/spec.
+type SpecDocument struct {
+	Revision int64        `json:"revision"`
+	Spec     spec.Cluster `json:"spec"`
+	YAML     string       `json:"yaml"`
+}
+
+// SpecChange is the body of PUT /v1/spec; Revision is that of the document it changes.
+type SpecChange struct {
+	Revision int64  `json:"revision"`
+	YAML     string `json:"yaml"`
+}
+
+// SpecResult answers PUT /v1/spec.
+type SpecResult struct {
+	Revision int64         `json:"revision"` // now in effect
+	DryRun   bool          `json:"dry_run,omitempty"`
+	Changes  []spec.Change `json:"changes"`
+}
+
+// OperationRequest is the body of POST /v1/operations.
+type OperationRequest struct {
+	Kind      string   `json:"kind"`
+	To        string   `json:"to,omitempty"`
+	Queue     []string `json:"queue,omitempty"`
+	Pending   bool     `json:"pending,omitempty"`
+	Force     bool     `json:"force,omitempty"`
+	TimeoutMS int64    `json:"timeout_ms,omitempty"`
+}
+
+// MemberRequest is the body of POST /v1/members/NAME/requests.
+type MemberRequest struct {
+	Kind string `json:"kind"`
+}
+
+// Accepted answers what was written as an intent.
+type Accepted struct {
+	ID   string `json:"id,omitempty"`
+	Text string `json:"text"`
+}
+
+// TokenRequest is the body of POST /v1/tokens. Lifetime is such as "1h".
+type TokenRequest struct {
+	Lifetime spec.Duration `json:"lifetime"`
+	Witness  bool          `json:"witness,omitempty"`
+}
+
+// TokenAnswer holds a new token: the only moment at which it is seen.
+type TokenAnswer struct {
+	Token   string `json:"token"`
+	ID      string `json:"id"`
+	Expires string `json:"expires"`
+	Address string `json:"address"` // host:port to join at
+}
+
+// JoinRequest is the body of POST /v1/join.
+type JoinRequest struct {
+	Token     string    `json:"token"`
+	Name      string    `json:"name"`
+	Address   string    `json:"address"`
+	APIPort   int       `json:"api_port"`
+	PeerPort  int       `json:"peer_port"`
+	StorePort int       `json:"store_port"`
+	PGPort    int       `json:"pg_port"`
+	Witness   bool      `json:"witness,omitempty"`
+	Tags      spec.Tags `json:"tags"`
+	CSR       string    `json:"csr"` // PEM
+	PGMajor   int       `json:"pg_major,omitempty"`
+	Nonce     string    `json:"nonce"` // peer.ProbeListener's
+}
+
+// JoinAnswer is everything a new member needs. It holds the CA's key: a secret.
+type JoinAnswer struct {
+	ClusterID      string              `json:"cluster_id"`
+	Cluster        string              `json:"cluster"`
+	Ordinal        int                 `json:"ordinal"`
+	CACert         string              `json:"ca_cert"`
+	CAKey          string              `json:"ca_key"`
+	NodeCert       string              `json:"node_cert"`
+	Members        []core.MemberRecord `json:"members"` // the new one included
+	StoreEndpoints []string            `json:"store_endpoints,omitempty"`
+	StorePrefix    string              `json:"store_prefix,omitempty"`
+	Spec           spec.Cluster        `json:"spec"`
+}

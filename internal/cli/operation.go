@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+const (
+	operationPoll  = 50 * time.Millisecond
+	operationGrace = 10 * time.Second // beyond the operation's own limit, for the last phases
+)
+
+// OperationResult is what switchover, failover and restart answer with --json.
+type OperationResult struct {
+	ID      string  `json:"id"`
+	Kind    string  `json:"kind"`
+	From    string  `json:"from,omitempty"`
+	To      string  `json:"to,omitempty"`
+	Phase   string  `json:"phase"` // done or aborted
+	Text    string  `json:"text,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// operate begins an operation and follows it to its end.
+func (a *app) operate(cmd *cobra.Command, request api.OperationRequest, timeout time.Duration) error {
+	if timeout < 0 || timeout > time.Hour {
+		return usage("", "timeout %s: want 0 to 1h", timeout)
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	began := a.now()
+	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
+	defer cancel()
+	op, err := c.Begin(ctx, request)
+	if err != nil {
+		return mutation(err)
+	}
+	op, err = a.follow(cmd.Context(), c, op, timeout)
+	if err != nil {
+		return err
+	}
+	return a.operationEnded(op, a.now().Sub(began))
+}
+
+func (a *app) operationEnded(op core.Operation, took time.Duration) error {
+	result := OperationResult{op.ID, op.Kind, op.From, op.To, op.Phase, op.Text, took.Seconds()}
+	if op.Phase == core.PhaseAborted {
+		if a.json {
+			_ = a.answer(result, nil) // the exit code says the rest
+		}
+		return failed("`pgherd explain` and `pgherd events` say more", "%s was taken back: %s", op.Kind, op.Text)
+	}
+	return a.answer(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s done in %.2f s: %s\n", op.Kind, took.Seconds(), op.Text)
+	})
+}
+
+// follow prints the phases as they come. An agent or store that does not answer for
+// a moment is normal while the primary changes.
+func (a *app) follow(ctx context.Context, c *api.Client, op core.Operation, timeout time.Duration) (core.Operation, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout+operationGrace)
+	defer cancel()
+	began, phase := a.now(), ""
+	tick := time.NewTicker(operationPoll)
+	defer tick.Stop()
+	for {
+		if op.Phase != phase {
+			phase = op.Phase
+			fmt.Fprintf(a.stderr, "%6.2f s  %s\n", a.now().Sub(began).Seconds(), phaseText(op))
+		}
+		if !op.Active() {
+			return op, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return op, &exitError{ExitUnknown, findOut, fmt.Errorf("%s %s is still in phase %s after %s", op.Kind, op.ID, op.Phase, timeout+operationGrace)}
+		}
+		now, err := c.Operation(ctx)
+		switch {
+		case isFinal(err):
+			return op, err
+		case err == nil && now.ID != op.ID:
+			return op, &exitError{ExitUnknown, findOut, fmt.Errorf("%s %s has ended, and another operation took its place", op.Kind, op.ID)}
+		case err == nil:
+			op = now
+		}
+	}
+}
+
+// isFinal: asking again would give the same error.
+func isFinal(err error) bool {
+	var p *api.Problem
+	return errors.As(err, &p) && p.Status < http.StatusInternalServerError
+}
+
+func phaseText(op core.Operation) string {
+	switch {
+	case op.Phase == core.PhaseStopping:
+		return fmt.Sprintf("%s: %s stops, %s is to take over", op.Phase, op.From, op.To)
+	case op.Text != "":
+		return op.Phase + ": " + op.Text
+	}
+	return op.Phase
+}

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/internal/agent"
+)
+
+// Run is the agent; tests replace it.
+var Run = agent.Run
+
+func (a *app) runCommand() *cobra.Command {
+	var detach, debug bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "run the agent of this member",
+		Long:  "It logs to stdout. SIGTERM stops PostgreSQL too (a primary hands over first when it can); SIGUSR2, or --detach-on-exit, leaves it running under the warden, for upgrades.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.member()
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			err = Run(ctx, agent.Options{Config: m, ConfigPath: a.config, DetachOnExit: detach, Log: a.logger(debug, m.Name), Version: version})
+			if errors.Is(err, agent.ErrUnfinished) {
+				return failed("repeat the command, then start again", "%w", err)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&detach, "detach-on-exit", false, "leave PostgreSQL running when the agent ends")
+	cmd.Flags().BoolVar(&debug, "debug", false, "log more")
+	return cmd
+}
+
+func (a *app) logger(debug bool, member string) *slog.Logger {
+	level := slog.LevelInfo
+	if debug {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.stdout, &slog.HandlerOptions{Level: level})).With("member", member)
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/spec"
+)
+
+// setup is what init and join share: where the new member lives.
+type setup struct {
+	m         spec.Member
+	apiPort   int
+	peerPort  int
+	storePort int
+	user      string // who runs the agent and PostgreSQL; only root chooses
+	major     int    // PostgreSQL's; 0 on a witness
+}
+
+func (s *setup) flags(cmd *cobra.Command) {
+	f, m := cmd.Flags(), &s.m
+	f.StringVar(&m.Name, "name", "", "the member's name: 1 to 32 of a-z 0-9 -, beginning with a letter (required)")
+	f.StringVar(&m.Address, "address", "", "host name or IP by which the other members reach this one (required)")
+	f.StringVar(&m.StateDir, "state-dir", "/var/lib/pgherd", "keys, store, journal, sockets")
+	f.StringVar(&s.user, "user", "postgres", "who runs the agent and PostgreSQL; only root can choose")
+	f.BoolVar(&m.Witness, "witness", false, "only vote; run no PostgreSQL")
+
+	f.IntVar(&s.apiPort, "api-port", spec.DefaultAPIPort, "HTTPS: API, joins, status between members")
+	f.IntVar(&s.peerPort, "peer-port", spec.DefaultPeerPort, "between the members' stores")
+	f.IntVar(&s.storePort, "store-port", spec.DefaultStorePort, "for the store's clients")
+	f.StringVar(&m.Listen.API, "listen-api", "", "HOST:PORT instead of all addresses and --api-port")
+	f.StringVar(&m.Listen.Peer, "listen-peer", "", "HOST:PORT instead of all addresses and --peer-port")
+	f.StringVar(&m.Listen.Store, "listen-store", "", "HOST:PORT instead of all addresses and --store-port")
+
+	f.IntVar(&m.Postgres.Port, "pg-port", spec.DefaultPostgresPort, "PostgreSQL's port")
+	f.IntVar(&m.Postgres.Port, "port", spec.DefaultPostgresPort, "the same as --pg-port")
+	f.StringVar(&m.Postgres.BinDir, "bin-dir", "", "PostgreSQL's programs (default: the newest found)")
+	f.StringVar(&m.Postgres.DataDir, "data-dir", "", "PostgreSQL's data directory (default: STATE_DIR/data)")
+	f.StringVar(&m.Postgres.WalDir, "wal-dir", "", "a directory of its own for the WAL")
+	f.StringVar(&m.Postgres.SocketDir, "socket-dir", "", "PostgreSQL's unix socket (default: STATE_DIR/run)")
+	f.StringVar(&m.Postgres.Listen, "pg-listen", "", "PostgreSQL's listen_addresses (default: the address and localhost)")
+
+	f.StringVar(&m.Tags.Zone, "zone", "", "failure domain")
+	f.IntVar(&m.Tags.Priority, "priority", 0, "among equal candidates the higher becomes primary")
+	f.BoolVar(&m.Tags.NoFailover, "no-failover", false, "never becomes primary")
+	f.BoolVar(&m.Tags.NoSync, "no-sync", false, "never counted for commits")
+
+	f.StringSliceVar(&m.Store.Endpoints, "store-endpoint", nil, "https://HOST:PORT of an etcd of your own, instead of the embedded one")
+	f.StringVar(&m.Store.Prefix, "store-prefix", "", "key prefix in it")
+	f.StringVar(&m.Store.CAFile, "store-ca-file", "", "its CA")
+	f.StringVar(&m.Store.CertFile, "store-cert-file", "", "client certificate for it")
+	f.StringVar(&m.Store.KeyFile, "store-key-file", "", "key of that certificate")
+	for _, secondary := range []string{"port"} {
+		_ = f.MarkHidden(secondary) // only fails for a flag that is not there
+	}
+}
+
+// complete turns the flags into a whole member, or says what is wrong with them. It
+// writes PostgreSQL's bin_dir down: a newer version that is installed later must not
+// be started on this data.
+func (s *setup) complete() error {
+	m := &s.m
+	for _, l := range []struct {
+		listen *string
+		port   int
+	}{{&m.Listen.API, s.apiPort}, {&m.Listen.Peer, s.peerPort}, {&m.Listen.Store, s.storePort}} {
+		if *l.listen == "" {
+			*l.listen = net.JoinHostPort("0.0.0.0", strconv.Itoa(l.port))
+		}
+	}
+	if m.Witness {
+		m.Postgres = spec.Postgres{}
+	}
+	for _, path := range []*string{&m.StateDir, &m.Postgres.DataDir, &m.Postgres.WalDir, &m.Postgres.SocketDir, &m.Postgres.BinDir} {
+		if *path != "" {
+			*path = filepath.Clean(*path)
+		}
+	}
+	*m = m.WithDefaults()
+	if err := m.Validate(); err != nil {
+		return &exitError{ExitUsage, "", err}
+	}
+	return s.findPostgres()
+}
+
+func (s *setup) findPostgres() error {
+	if s.m.Witness {
+		return nil
+	}
+	dir, version, err := postgres.FindBinDir(s.m.Postgres.BinDir)
+	if err != nil {
+		return refused("install PostgreSQL, or name its programs with --bin-dir", "%w", err)
+	}
+	s.m.Postgres.BinDir, s.major = dir, version.Major
+	return nil
+}
+
+// ports gives each port with what it is for, as it will be bound.
+func (s *setup) ports() map[string]string {
+	ports := map[string]string{"--api-port": s.m.Listen.API, "--peer-port": s.m.Listen.Peer, "--store-port": s.m.Listen.Store}
+	if len(s.m.Store.Endpoints) > 0 { // no embedded store, no listeners of it
+		delete(ports, "--peer-port")
+		delete(ports, "--store-port")
+	}
+	if !s.m.Witness {
+		ports["--pg-port"] = net.JoinHostPort("localhost", strconv.Itoa(s.m.Postgres.Port))
+	}
+	return ports
+}
+
+func (s *setup) nextSteps(config string) string {
+	return fmt.Sprintf("start it with `pgherd run --config %s`, or `systemctl enable --now pgherd`", config)
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/internal/api"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "make join tokens", Args: cobra.NoArgs, RunE: needsSubcommand}
+	cmd.AddCommand(a.tokenCreateCommand())
+	return cmd
+}
+
+func needsSubcommand(cmd *cobra.Command, _ []string) error {
+	return usage("`"+cmd.CommandPath()+" --help` lists them", "%s needs a subcommand", cmd.CommandPath())
+}
+
+func (a *app) tokenCreateCommand() *cobra.Command {
+	lifetime, witness := time.Hour, false
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "print a one-time token for `pgherd join`",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
+				t, err := c.Token(ctx, lifetime, witness)
+				if err != nil {
+					return mutation(err)
+				}
+				return a.printToken(t)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&lifetime, "lifetime", lifetime, "how long it can be used, at most 168h")
+	cmd.Flags().BoolVar(&witness, "witness", false, "good for a witness only")
+	return cmd
+}
+
+// printToken: stdout holds the token alone, so that it can go to a file as it is.
+func (a *app) printToken(t api.TokenAnswer) error {
+	if !a.json {
+		fmt.Fprintf(a.stderr, "good for one join until %s; on the new server:\n  pgherd join %s --token-file FILE --name NAME --address ADDRESS\n", t.Expires, t.Address)
+	}
+	return a.answer(t, func(w io.Writer) { fmt.Fprintln(w, t.Token) })
+}

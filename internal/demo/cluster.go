@@ -1,0 +1,218 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/postgres"
+)
+
+// address is every member's.
+const address = "127.0.0.1"
+
+// Config says which cluster is wanted.
+type Config struct {
+	Dir    string // "": a new temporary directory
+	Nodes  int
+	Port   int                              // the first port; 0: free ones
+	BinDir string                           // PostgreSQL's programs; "": the newest found
+	Exe    string                           // the pgherd binary; absolute
+	Say    func(format string, args ...any) // told what happens, a line each; from any goroutine
+}
+
+// Cluster is a cluster of processes on this machine. One goroutine drives it.
+type Cluster struct {
+	dir, exe, binDir string
+	version          string // PostgreSQL's
+	owner            owner
+	say              func(string, ...any)
+	members          []*member
+	layout           layout
+	continued        bool // a kept cluster was taken up
+
+	lock     *os.File
+	reserved io.Closer // the ports; nil when the user chose them
+
+	recordMu sync.Mutex
+	record   Record
+	stopNote chan struct{}
+	noted    sync.WaitGroup
+}
+
+// Open makes a directory for a new cluster or takes up a kept one, whose leftover
+// processes it stops. Nothing is started yet. Close or Remove ends it.
+func Open(ctx context.Context, cfg Config) (*Cluster, error) {
+	if cfg.Nodes < 1 || cfg.Nodes > nodesMax {
+		return nil, fail(fmt.Sprintf("%d members: a demo has 1 to %d", cfg.Nodes, nodesMax), "choose --nodes 3")
+	}
+	o, err := findOwner()
+	if err != nil {
+		return nil, err
+	}
+	binDir, version, err := postgres.FindBinDir(cfg.BinDir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{exe: cfg.Exe, binDir: cfg.BinDir, version: version.String(), owner: o, say: cfg.Say}
+	if c.binDir == "" {
+		c.binDir = binDir
+	}
+	if c.dir, c.lock, err = openDirectory(cfg.Dir, o); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(ctx, cfg); err != nil {
+		c.Close()
+		if !c.continued {
+			_ = c.Remove()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) prepare(ctx context.Context, cfg Config) (err error) {
+	c.layout, err = readLayout(c.dir)
+	switch {
+	case err == nil:
+		c.continued = true
+		err = c.takeUp(ctx, cfg)
+	case errors.Is(err, os.ErrNotExist):
+		err = c.layOut(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	for _, m := range c.layout.Members {
+		c.members = append(c.members, newMember(c.dir, m.Name, m.Ports))
+	}
+	c.record = c.newRecord()
+	return c.placeExe()
+}
+
+// takeUp continues a kept cluster, also after the demo itself was killed.
+func (c *Cluster) takeUp(ctx context.Context, cfg Config) error {
+	if n := len(c.layout.Members); n != cfg.Nodes {
+		c.say("this cluster was made with %d members; so it stays", n)
+	}
+	if left := c.processes(); len(left) > 0 {
+		c.say("%d processes of an earlier run are left; they are stopped first", len(left))
+		if err := c.stopProcesses(ctx); err != nil {
+			return err
+		}
+	}
+	ports := make([]Ports, len(c.layout.Members))
+	for i, m := range c.layout.Members {
+		ports[i] = m.Ports
+	}
+	return checkPorts(ports)
+}
+
+// layOut writes a new cluster's layout and makes the members' directories.
+func (c *Cluster) layOut(cfg Config) error {
+	ports, reserved, err := choosePorts(cfg.Port, cfg.Nodes)
+	if err != nil {
+		return err
+	}
+	if reserved != nil {
+		c.reserved = reserved
+	}
+	for i, p := range ports {
+		name := fmt.Sprintf("n%d", i+1)
+		c.layout.Members = append(c.layout.Members, layoutMember{Name: name, Ports: p})
+		if err := c.owner.mkdir(filepath.Join(c.dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	return c.saveLayout()
+}
+
+func (c *Cluster) saveLayout() error { return writeJSON(filepath.Join(c.dir, layoutName), c.layout) }
+
+// placeExe gives the owner a copy of the binary when he cannot run it where it is.
+func (c *Cluster) placeExe() error {
+	if c.owner.cred == nil || c.owner.canRun(c.exe) {
+		return nil
+	}
+	data, err := os.ReadFile(c.exe)
+	if err != nil {
+		return err
+	}
+	c.exe = filepath.Join(c.dir, "pgherd")
+	return replaceFile(c.exe, data, 0o755)
+}
+
+func (c *Cluster) processes() []process { return processes(c.dir, filepath.Base(c.exe)) }
+
+// Dir is the cluster's directory.
+func (c *Cluster) Dir() string { return c.dir }
+
+// Names lists the members in the order of their joining.
+func (c *Cluster) Names() (names []string) {
+	for _, m := range c.members {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+func (c *Cluster) member(name string) (*member, error) {
+	for _, m := range c.members {
+		if m.name == name {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no member %q", name)
+}
+
+// noteEvery is how often demo.json is brought up to date.
+const noteEvery = 500 * time.Millisecond
+
+// keepRecord keeps demo.json true until the cluster is closed.
+func (c *Cluster) keepRecord() {
+	c.stopNote = make(chan struct{})
+	stop := c.stopNote
+	c.noted.Go(func() {
+		ticker := time.NewTicker(noteEvery)
+		defer ticker.Stop()
+		for {
+			c.note()
+			select {
+			case <-ticker.C:
+			case <-stop:
+				return
+			}
+		}
+	})
+}
+
+// note brings demo.json up to date now.
+func (c *Cluster) note() {
+	c.recordMu.Lock()
+	defer c.recordMu.Unlock()
+	_ = writeJSON(filepath.Join(c.dir, recordName), c.record.withPIDs(c.processes()))
+}
+
+// Close lets go of the directory, which stays. The cluster must have been stopped.
+func (c *Cluster) Close() {
+	if c.stopNote != nil {
+		close(c.stopNote)
+		c.noted.Wait()
+		c.stopNote = nil
+		c.note()
+	}
+	if c.reserved != nil {
+		c.reserved.Close()
+	}
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
+}
+
+// Remove deletes the cluster's directory. It must have been stopped.
+func (c *Cluster) Remove() error { return os.RemoveAll(c.dir) }

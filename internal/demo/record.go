@@ -1,0 +1,109 @@
+package demo
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Record is demo.json: what others script against. It holds no secret: the password is
+// in DIR/pgpass, which the DSNs name.
+type Record struct {
+	WriteDSN string         `json:"write_dsn"`
+	ReadDSN  string         `json:"read_dsn"`
+	Members  []RecordMember `json:"members"`
+}
+
+// RecordMember is one member of demo.json. A PID is 0 while there is no such process.
+type RecordMember struct {
+	Name        string `json:"name"`
+	Config      string `json:"config"`
+	AgentPID    int    `json:"agent_pid"`
+	WardenPID   int    `json:"warden_pid"`
+	PostgresPID int    `json:"postgres_pid"` // the postmaster
+	Port        int    `json:"port"`         // PostgreSQL's
+}
+
+// recordName is the file's name in the demo's directory.
+const recordName = "demo.json"
+
+// layout is what a second start needs to continue: DIR/layout.json.
+type layout struct {
+	Members []layoutMember `json:"members"`
+	Ready   bool           `json:"ready"` // every member has joined
+}
+
+type layoutMember struct {
+	Name   string `json:"name"`
+	Ports  Ports  `json:"ports"`
+	Joined bool   `json:"joined"` // its pgherd.yaml is written
+}
+
+const layoutName = "layout.json"
+
+// writeJSON replaces a file as a whole: a reader sees the old one or the new one.
+func writeJSON(path string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return replaceFile(path, data, 0o644)
+}
+
+func replaceFile(path string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func readLayout(dir string) (layout, error) {
+	var l layout
+	data, err := os.ReadFile(filepath.Join(dir, layoutName))
+	if err != nil {
+		return l, err
+	}
+	if err := json.Unmarshal(data, &l); err != nil {
+		return l, fmt.Errorf("%s: %w", filepath.Join(dir, layoutName), err)
+	}
+	return l, nil
+}
+
+// withPIDs gives the record with the processes that live now.
+func (r Record) withPIDs(found []process) Record {
+	members := make([]RecordMember, len(r.Members))
+	for i, m := range r.Members {
+		m.AgentPID, m.WardenPID, m.PostgresPID = 0, 0, 0
+		for _, p := range found {
+			if p.member != m.Name {
+				continue
+			}
+			switch p.kind {
+			case kindAgent:
+				m.AgentPID = p.pid
+			case kindWarden:
+				m.WardenPID = p.pid
+			case kindPostmaster:
+				m.PostgresPID = p.pid
+			}
+		}
+		members[i] = m
+	}
+	r.Members = members
+	return r
+}
