@@ -34,6 +34,7 @@ type Agent struct {
 	journal  *journal.Journal
 	peers    *peer.Client
 	api      *api.Server
+	major    int // PostgreSQL's here; 0 on a witness
 
 	memory     core.Memory
 	wake       chan struct{}

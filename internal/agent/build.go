@@ -98,6 +98,7 @@ func (a *Agent) buildServer() error {
 	if err != nil {
 		return err
 	}
+	a.major = version.Major
 	a.o.Log.Info("PostgreSQL", "version", version.String(), "bin_dir", bin)
 	in := postgres.Instance{BinDir: bin, DataDir: c.Postgres.DataDir, WalDir: c.Postgres.WalDir, SocketDir: c.Postgres.SocketDir, Port: c.Postgres.Port}
 	if err := os.MkdirAll(in.SocketDir, 0o711); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
@@ -18,15 +19,20 @@ func (a *Agent) found(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first := []struct {
+	type founding struct {
 		key    string
 		record any
-	}{
+	}
+	var first []founding
+	if a.major != 0 {
+		first = append(first, founding{api.KeyPGMajor, a.major}) // joins are checked against it
+	}
+	first = append(first, []founding{
 		{records.KeySpec, wanted},
 		{records.MemberPrefix + a.id.Member, a.ownRecord()},
 		// Last, for it says that the cluster exists.
 		{records.KeyCluster, core.ClusterRecord{ID: a.id.ClusterID, Name: a.id.Cluster, BootstrapBy: a.id.Member, CreatedAt: a.id.Created}},
-	}
+	}...)
 	for ctx.Err() == nil {
 		snapshot, err := a.snapshot(ctx)
 		if err == nil {

@@ -125,7 +125,9 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 
 // entitled: at most five vote, those who joined first before others.
 func (v *voter) entitled(all []embed.Member, members []core.MemberRecord) bool {
-	if len(all) >= votersMax {
+	// While another one learns, etcd would refuse us only after the change is in its log,
+	// and every restart from that log would then dial a peer that never came to be.
+	if len(all) >= votersMax || slices.ContainsFunc(all, func(e embed.Member) bool { return e.Learner }) {
 		return false
 	}
 	for _, m := range members {

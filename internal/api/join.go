@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -74,7 +75,7 @@ func tokenProblem(err error) error {
 	case errors.Is(err, pki.ErrTokenExpired):
 		code = "token_expired"
 	}
-	return refuse(http.StatusForbidden, code, again, "%v", err)
+	return refuse(http.StatusForbidden, code, again, "%s", strings.TrimPrefix(err.Error(), "pki: "))
 }
 
 func (j *joining) checkToken(context.Context) error {

@@ -70,7 +70,7 @@ func (s *Server) tryParameters(ctx context.Context, next spec.Cluster, changes [
 		return nil
 	}
 	if err := s.b.TryParameters(ctx, next.Postgres.Parameters); err != nil {
-		return refuse(http.StatusUnprocessableEntity, "parameters_rejected", "nothing was changed", "PostgreSQL does not take these parameters: %v", err)
+		return refuse(http.StatusUnprocessableEntity, "parameters_rejected", "nothing was changed", "%v", err)
 	}
 	return nil
 }

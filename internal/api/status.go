@@ -67,7 +67,7 @@ func buildMember(v core.StoreView, m core.MemberRecord, known map[string]peer.St
 	if !ok {
 		return out
 	}
-	out.State = state(m, said)
+	out.State = state(out.Role, said)
 	out.PostgresPID = said.PostgresPID
 	if j := said.Job; j.Running && (out.State == StateCloning || out.State == StateRewinding) {
 		out.Progress = strings.TrimSpace(fmt.Sprintf("%d %% %s", j.Percent, j.Text))
@@ -97,8 +97,8 @@ func role(v core.StoreView, m core.MemberRecord) string {
 	return RoleStandby
 }
 
-func state(m core.MemberRecord, said peer.Status) string {
-	if m.Witness {
+func state(role string, said peer.Status) string {
+	if role == RoleWitness {
 		return StateRunning
 	}
 	if said.Job.Running {
@@ -113,7 +113,10 @@ func state(m core.MemberRecord, said peer.Status) string {
 	}
 	switch said.Instance.State {
 	case core.StateRunning:
-		if said.Instance.Standby() && said.Instance.Streaming {
+		switch {
+		case role == RolePrimary && !said.Instance.Primary:
+			return StateStarting // it holds the lease and is being promoted
+		case said.Instance.Standby() && said.Instance.Streaming:
 			return StateStreaming
 		}
 		return StateRunning

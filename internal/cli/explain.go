@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,16 +52,17 @@ func printExplanation(w io.Writer, e api.Explanation, now time.Time) {
 	fmt.Fprintf(w, "    decided %s\n", decidedText(d.At, now))
 	rows := [][]string{}
 	for _, s := range d.Steps {
-		rows = append(rows, []string{"    did", s.Step, s.Why.Text, "(" + string(s.Why.Code) + ")"})
+		rows = append(rows, []string{"    did", s.Step, oneLine(s.Why.Text), "(" + string(s.Why.Code) + ")"})
 	}
 	if d.Failed != "" {
-		rows = append(rows, []string{"    failed", d.Failed, "", ""})
+		step, text, _ := strings.Cut(d.Failed, ": ")
+		rows = append(rows, []string{"    failed", step, oneLine(text), ""})
 	}
 	for _, r := range d.Reasons {
-		rows = append(rows, []string{"    because", string(r.Code), r.Text, ""})
+		rows = append(rows, []string{"    because", string(r.Code), oneLine(r.Text), ""})
 	}
 	for _, c := range d.Conditions {
-		rows = append(rows, []string{"    " + string(c.Severity), string(c.Code), c.Text, ""})
+		rows = append(rows, []string{"    " + string(c.Severity), string(c.Code), oneLine(c.Text), ""})
 	}
 	if len(rows) == 0 {
 		rows = [][]string{{"    nothing to do: all is as it should be"}}

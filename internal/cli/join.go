@@ -7,7 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +53,7 @@ func (a *app) join(ctx context.Context, s *setup, f *joinFlags, to string) error
 	}
 	token, err := pki.ParseToken(text)
 	if err != nil {
-		return usage("", "%w", err)
+		return usage("", "%s", strings.TrimPrefix(err.Error(), "pki: "))
 	}
 	if err := s.complete(); err != nil {
 		return err
@@ -132,17 +132,17 @@ func askToJoin(ctx context.Context, s *setup, token pki.Token, request api.JoinR
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	answer, err := c.Join(ctx, request)
-	return answer, joinError(err, s.m.Name)
+	return answer, joinError(err, s.m.Name, to)
 }
 
-func joinError(err error, name string) error {
+func joinError(err error, name, to string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, pki.ErrWrongCA):
-		return refused("look at HOST:PORT, or make a new token on a member of that cluster", "%w", err)
+		return refused("look at HOST:PORT, or make a new token on a member of that cluster", "%s does not belong to the cluster of the token", to)
 	case errors.Is(err, api.ErrNoAgent):
-		return failed("is HOST:PORT the API of a running member ("+strconv.Itoa(7432)+" by default), and open in its firewall", "%w", err)
+		return failed("HOST:PORT must be the API of a running member (port 7432 by default), and open in its firewall", "%w", err)
 	case errors.Is(err, api.ErrLost):
 		return &exitError{ExitUnknown, "`pgherd members` on a member shows whether " + name + " joined; if so, `pgherd remove " + name + "` and join again with a new token", err}
 	}

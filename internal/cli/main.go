@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,15 +54,20 @@ func (a *app) main(ctx context.Context, args []string) int {
 	case err == nil:
 		return ExitDone
 	case !a.parsed:
-		printError(a.stderr, err.Error(), usageHint(err))
+		text, more, _ := strings.Cut(err.Error(), "\n")
+		printError(a.stderr, text, usageHint(err, more))
 		return ExitUsage
 	}
 	return report(a.stderr, err)
 }
 
-func usageHint(err error) string {
+// usageHint: cobra puts what was perhaps meant behind the first line.
+func usageHint(err error, more string) string {
 	if hint := hintOf(err); hint != "" {
 		return hint
+	}
+	if more = oneLine(more); more != "" {
+		return strings.ToLower(more[:1]) + more[1:]
 	}
 	return "`pgherd --help` lists the commands, `pgherd COMMAND --help` their flags"
 }
@@ -73,7 +79,6 @@ func (a *app) root() *cobra.Command {
 		Long:          "pgherd turns PostgreSQL servers into one cluster that elects its primary, fails over, rejoins what fell out, and can say why.\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (nothing was changed), 4 outcome unknown.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.parsed = true
 		},

@@ -48,7 +48,13 @@ func agoText(since string, now time.Time) string {
 		layout = "2006-01-02 15:04 UTC"
 		ago = ago.Round(time.Minute)
 	}
-	return fmt.Sprintf("since %s, %s ago", t.UTC().Format(layout), max(ago, 0))
+	text := max(ago, 0).String()
+	for _, zero := range []string{"m0s", "h0m"} { // 48h0m0s is 48h
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len(zero)+1]
+		}
+	}
+	return fmt.Sprintf("since %s, %s ago", t.UTC().Format(layout), text)
 }
 
 func orDash(text string) string {

@@ -151,6 +151,10 @@ func (d *decider) driveRestart(op Operation) bool {
 		return false
 	}
 	for _, p := range d.v.Peers {
+		if p.Rejected && d.v.Now.Sub(d.v.Store.OperationSeenAt) < peerFresh {
+			d.say("restart_waits", "%s has rejected parameters; it may not have seen the newest spec yet", p.Name)
+			return false
+		}
 		if p.Rejected {
 			d.endOperation(op, PhaseAborted, because("parameters_rejected", "%s could not start with the new parameters and went back", p.Name))
 			return false
@@ -162,6 +166,10 @@ func (d *decider) driveRestart(op Operation) bool {
 		}
 	}
 	next, ok := d.nextRestart(&op)
+	if op.Pending && !ok && d.since("nothing_pending", true) < peerFresh {
+		d.say("restart_settling", "nothing waits for a restart now; what the last ones have led to is still awaited")
+		return false
+	}
 	if !ok {
 		d.endOperation(op, PhaseDone, because("restart_done", "nothing is left to restart"))
 		return false

@@ -97,10 +97,9 @@ type Memory struct {
 
 // SyncProof remembers at which position a set of sync names was in effect: a standby
 // that has flushed it has every commit that was acknowledged before. It holds only
-// while the set stays in effect without a break, within one term.
+// while the set stays in effect without a break.
 type SyncProof struct {
 	Names string  `json:"names,omitempty"`
-	Term  uint64  `json:"term,omitempty"`
 	Since Instant `json:"since,omitempty"` // in effect without a break since
 	LSN   wal.LSN `json:"lsn,omitempty"`   // sampled settleTime later: backends read new settings one by one
 }

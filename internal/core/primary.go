@@ -171,9 +171,11 @@ func (d *decider) rejected() bool {
 	return d.mem.RejectedRevision != 0 && d.mem.RejectedRevision == d.v.Store.SpecRevision && len(d.v.Local.Good) > 0
 }
 
-// markGood remembers the parameters under which PostgreSQL runs with nothing pending.
+// markGood remembers the parameters under which PostgreSQL runs with nothing pending, and
+// has for a moment: what waits for a restart is seen only some time after the reload.
 func (d *decider) markGood() {
-	if d.rejected() || len(d.inst.Pending) > 0 || d.v.Local.ConfKey == "" || maps.Equal(d.params(), d.v.Local.Good) {
+	quiet := !slices.ContainsFunc(d.plan.Steps, func(s Step) bool { return s.Kind == StepConfigure })
+	if d.since("quiet", quiet && len(d.inst.Pending) == 0) < peerFresh || d.rejected() || maps.Equal(d.params(), d.v.Local.Good) {
 		return
 	}
 	d.do(Step{Kind: StepMarkGood, Conf: &Conf{Params: d.params()}, Why: because("good", "PostgreSQL runs with these parameters")})

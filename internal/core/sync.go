@@ -43,8 +43,8 @@ func (d *decider) syncSets() (record, conf SyncSet) {
 	if d.synchronous() {
 		want = d.wantedSync()
 	}
-	if d.mem.Proof.Names != p.text() || d.mem.Proof.Term != d.lease.Term {
-		d.mem.Proof = SyncProof{Names: p.text(), Term: d.lease.Term, Since: d.v.Now}
+	if d.mem.Proof.Names != p.text() {
+		d.mem.Proof = SyncProof{Names: p.text(), Since: d.v.Now}
 	}
 	record, conf = d.syncMove(d.lease.Sync, p, want)
 	if conf.text() != p.text() {

@@ -269,6 +269,7 @@ func (w *world) setParameter(value string) {
 // A value that PostgreSQL refuses costs one standby's restart, never the primary.
 func TestWorldRestartWithRejectedParameters(t *testing.T) {
 	w := startedWorld(t)
+	w.run(5 * time.Second) // long enough for the first parameters to be called good
 	for _, n := range w.nodes {
 		n.bad = func(p map[string]string) bool { return p["max_connections"] == "100000" }
 	}

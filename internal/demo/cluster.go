@@ -34,7 +34,8 @@ type Cluster struct {
 	say              func(string, ...any)
 	members          []*member
 	layout           layout
-	continued        bool // a kept cluster was taken up
+	continued        bool              // a kept cluster was taken up
+	said             map[string]string // what was told last of each member
 
 	lock     *os.File
 	reserved io.Closer // the ports; nil when the user chose them
@@ -59,10 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{exe: cfg.Exe, binDir: cfg.BinDir, version: version.String(), owner: o, say: cfg.Say}
-	if c.binDir == "" {
-		c.binDir = binDir
-	}
+	c := &Cluster{exe: cfg.Exe, binDir: binDir, version: version.String(), owner: o, say: cfg.Say, said: map[string]string{}}
 	if c.dir, c.lock, err = openDirectory(cfg.Dir, o); err != nil {
 		return nil, err
 	}
@@ -92,7 +90,7 @@ func (c *Cluster) prepare(ctx context.Context, cfg Config) (err error) {
 		c.members = append(c.members, newMember(c.dir, m.Name, m.Ports))
 	}
 	c.record = c.newRecord()
-	return c.placeExe()
+	return nil
 }
 
 // takeUp continues a kept cluster, also after the demo itself was killed.
@@ -125,7 +123,7 @@ func (c *Cluster) layOut(cfg Config) error {
 	for i, p := range ports {
 		name := fmt.Sprintf("n%d", i+1)
 		c.layout.Members = append(c.layout.Members, layoutMember{Name: name, Ports: p})
-		if err := c.owner.mkdir(filepath.Join(c.dir, name), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(c.dir, name), 0o755); err != nil {
 			return err
 		}
 	}
@@ -133,19 +131,6 @@ func (c *Cluster) layOut(cfg Config) error {
 }
 
 func (c *Cluster) saveLayout() error { return writeJSON(filepath.Join(c.dir, layoutName), c.layout) }
-
-// placeExe gives the owner a copy of the binary when he cannot run it where it is.
-func (c *Cluster) placeExe() error {
-	if c.owner.cred == nil || c.owner.canRun(c.exe) {
-		return nil
-	}
-	data, err := os.ReadFile(c.exe)
-	if err != nil {
-		return err
-	}
-	c.exe = filepath.Join(c.dir, "pgherd")
-	return replaceFile(c.exe, data, 0o755)
-}
 
 func (c *Cluster) processes() []process { return processes(c.dir, filepath.Base(c.exe)) }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (c *Cluster) execute(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, c.exe, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &stdout, &stderr
-	cmd.SysProcAttr = c.owner.attr()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's Ctrl-C is not for it
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err == nil {
@@ -66,12 +67,9 @@ func (c *Cluster) execute(ctx context.Context, args ...string) ([]byte, error) {
 func (c *Cluster) where(m *member) []string {
 	at := func(port int) string { return net.JoinHostPort(address, strconv.Itoa(port)) }
 	args := []string{"--config", m.config, "--name", m.name, "--address", address,
-		"--state-dir", m.stateDir(), "--pg-port", strconv.Itoa(m.ports.Postgres),
+		"--state-dir", m.stateDir(), "--pg-port", strconv.Itoa(m.ports.Postgres), "--pg-listen", address,
 		"--listen-api", at(m.ports.API), "--listen-peer", at(m.ports.Peer), "--listen-store", at(m.ports.Store)}
-	if c.binDir != "" {
-		args = append(args, "--bin-dir", c.binDir)
-	}
-	return args
+	return append(args, "--bin-dir", c.binDir, "--user", c.owner.name)
 }
 
 // initialise makes the cluster on its first member.
@@ -81,7 +79,7 @@ func (c *Cluster) initialise(ctx context.Context, m *member) error {
 }
 
 // join gets a token from a member and joins another with it. The token goes by a file
-// that only the owner can read, never by argv.
+// that only we can read, never by argv.
 func (c *Cluster) join(ctx context.Context, from, m *member) error {
 	out, err := c.pgherd(ctx, from, "token", "create")
 	if err != nil {
@@ -91,11 +89,6 @@ func (c *Cluster) join(ctx context.Context, from, m *member) error {
 	defer os.Remove(file)
 	if err := replaceFile(file, out, 0o600); err != nil {
 		return err
-	}
-	if c.owner.cred != nil {
-		if err := os.Chown(file, c.owner.uid, c.owner.gid); err != nil {
-			return err
-		}
 	}
 	to := net.JoinHostPort(address, strconv.Itoa(from.ports.API))
 	_, err = c.execute(ctx, append([]string{"join", to, "--token-file", file}, c.where(m)...)...)

@@ -34,7 +34,7 @@ const (
 func Run(ctx context.Context, o Options, stdout, stderr io.Writer) int {
 	stop := catchSignals(ctx)
 	defer stop.release()
-	d := &show{o: o, stop: stop, out: &lines{w: stdout}, err: stderr, terminal: isTerminal(stdout)}
+	d := &show{o: o, stop: stop, out: &lines{w: stdout, broken: stop.stop}, err: stderr, terminal: isTerminal(stdout)}
 	if err := d.run(); err != nil {
 		if errors.Is(err, errStopped) {
 			fmt.Fprintln(stderr, "error: stopped before the end")
@@ -53,14 +53,19 @@ var errStopped = errors.New("stopped")
 // order, a second one kills it.
 type stops struct {
 	soft, hard context.Context
+	stop       func() // as the first signal does
 	release    func()
 }
 
+// catchSignals also swallows SIGPIPE: `pgherd demo | head` would otherwise end the demo at once and leave its
+// members behind. (Every connection that a killed server leaves raises it too, so it
+// is no reason to stop; that stdout is closed, is.)
 func catchSignals(parent context.Context) stops {
 	soft, cancelSoft := context.WithCancelCause(parent)
 	hard, cancelHard := context.WithCancel(context.WithoutCancel(parent))
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal), syscall.SIGPIPE)
 	end := make(chan struct{})
 	go func() {
 		for _, cancel := range []func(){func() { cancelSoft(errStopped) }, cancelHard} {
@@ -72,7 +77,7 @@ func catchSignals(parent context.Context) stops {
 			}
 		}
 	}()
-	return stops{soft, hard, func() { signal.Stop(got); close(end); cancelSoft(nil); cancelHard() }}
+	return stops{soft, hard, func() { cancelSoft(errStopped) }, func() { signal.Stop(got); close(end); cancelSoft(nil); cancelHard() }}
 }
 
 // show is one run of the command.
@@ -132,7 +137,7 @@ func (d *show) hello() {
 	if d.c.continued {
 		what = "The kept cluster"
 	}
-	d.out.say("%s of %d members in %s, PostgreSQL %s", what, len(d.c.members), d.c.dir, d.c.version)
+	d.out.say("%s of %s in %s, PostgreSQL %s", what, plural(len(d.c.members), "member"), d.c.dir, d.c.version)
 	if d.o.Keep {
 		d.out.say("The directory is kept; continue with: pgherd demo --dir %s --keep", d.c.dir)
 	} else {
@@ -164,14 +169,24 @@ func (d *show) end() error {
 
 // lines writes whole lines from any goroutine.
 type lines struct {
-	mu    sync.Mutex
-	w     io.Writer
-	count int // said since the live view was drawn last
+	mu     sync.Mutex
+	w      io.Writer
+	count  int    // said since the live view was drawn last
+	broken func() // nobody reads any more
 }
 
 func (l *lines) say(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
-	fmt.Fprintf(l.w, format+"\n", args...)
+	if _, err := fmt.Fprintf(l.w, format+"\n", args...); err != nil {
+		l.broken()
+	}
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

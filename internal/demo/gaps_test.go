@@ -14,7 +14,7 @@ func TestLongestGap(t *testing.T) {
 		from, to int
 		want     [2]int
 	}{
-		{"in the window", []int{0, 10, 500, 510, 1000}, 5, 900, [2]int{510, 1000}},
+		{"in the window", []int{0, 10, 500, 510, 1010}, 5, 900, [2]int{510, 1010}},
 		{"out of order", []int{510, 0, 500, 10, 600}, 5, 550, [2]int{10, 500}},
 		{"began before", []int{0, 300, 310, 320}, 100, 315, [2]int{0, 300}},
 		{"ends after", []int{0, 10, 20, 700}, 15, 30, [2]int{20, 700}},

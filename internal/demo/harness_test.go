@@ -22,7 +22,11 @@ const standIn = "PGHERD_DEMO_STAND_IN"
 func TestMain(m *testing.M) {
 	switch os.Getenv(standIn) {
 	case "":
-		os.Exit(m.Run())
+		code := m.Run()
+		if exe, err := buildOnce(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(exe))
+		}
+		os.Exit(code)
 	case "fails":
 		_, _ = os.Stderr.WriteString("error: the port is taken\n")
 		os.Exit(1)

@@ -31,7 +31,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := start(ctx); err != nil {
 		return c.explain(ctx, err)
 	}
-	if _, err := c.WaitHealthy(ctx, c.sayProgress()); err != nil {
+	if _, err := c.WaitHealthy(ctx, c.sayChanges); err != nil {
 		return c.explain(ctx, err)
 	}
 	return c.makeApp(ctx)
@@ -122,23 +122,23 @@ func (c *Cluster) WaitHealthy(ctx context.Context, look func(Status)) (Status, e
 	return last, err
 }
 
-// sayProgress tells each change of a member's state once.
-func (c *Cluster) sayProgress() func(Status) {
-	seen := map[string]string{}
-	return func(s Status) {
-		for _, m := range s.Members {
-			if word := m.word(); seen[m.Name] != word {
-				seen[m.Name] = word
-				c.say("%s: %s", m.Name, word)
-			}
+// sayChanges tells each change of a member's state once. That a member was not up before
+// it was started is no news.
+func (c *Cluster) sayChanges(s Status) {
+	for _, m := range s.Members {
+		word, said := m.word(), c.said[m.Name]
+		if said == word || said == "" && (m.State == "stopped" || m.State == "unreachable") {
+			continue
 		}
+		c.said[m.Name] = word
+		c.say("%s: %s", m.Name, word)
 	}
 }
 
 // explain adds where things stood when starting failed.
 func (c *Cluster) explain(ctx context.Context, err error) error {
 	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) || errors.Is(context.Cause(ctx), context.Canceled) {
+	if errors.As(err, &hinted) || errors.Is(err, errStopped) {
 		return err
 	}
 	short, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -33,13 +33,12 @@ func (d *show) live() {
 }
 
 func (d *show) lineView() func() {
-	progress := d.c.sayProgress()
 	lost := false
 	return func() {
 		s, err := d.c.Status(d.stop.soft)
 		if err == nil {
 			lost = false
-			progress(s)
+			d.c.sayChanges(s)
 		} else if !lost && d.stop.soft.Err() == nil {
 			lost = true
 			d.out.say("no member answers: %s", err)

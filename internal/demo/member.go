@@ -86,7 +86,7 @@ func (m *member) supervise(cmd *exec.Cmd, exe string, ended chan struct{}, say f
 		if !m.wanted() {
 			return
 		}
-		if n := m.noteEnd(time.Since(began)); n%10 <= 1 {
+		if n := m.noteEnd(cmd.ProcessState, time.Since(began)); n%10 <= 1 {
 			say("%s: the agent ended (%s)%s; it is started again", m.name, cmd.ProcessState, m.why())
 		}
 		for cmd = nil; cmd == nil; {
@@ -99,12 +99,13 @@ func (m *member) supervise(cmd *exec.Cmd, exe string, ended chan struct{}, say f
 	}
 }
 
-func (m *member) noteEnd(lived time.Duration) int {
+// noteEnd counts the ends in a row that the agent chose itself, soon after its start.
+func (m *member) noteEnd(how *os.ProcessState, lived time.Duration) int {
 	line := lastLine(m.logFile())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reason = ""
-	if lived > quickEnd {
+	if lived > quickEnd || !how.Exited() {
 		m.quick = 0
 		return 0
 	}

@@ -45,17 +45,6 @@ func (o owner) attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Credential: o.cred}
 }
 
-// mkdir makes a directory that belongs to the owner.
-func (o owner) mkdir(path string, mode os.FileMode) error {
-	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	if o.cred == nil {
-		return nil
-	}
-	return os.Chown(path, o.uid, o.gid)
-}
-
 // canEnter tells whether the owner can use a directory of ours.
 func (o owner) canEnter(dir string) error {
 	test := exec.Command("/bin/sh", "-c", `cd -- "$1"`, "sh", dir)
@@ -65,12 +54,4 @@ func (o owner) canEnter(dir string) error {
 			"choose a place that everybody may enter: --dir /tmp/pgherd-demo")
 	}
 	return nil
-}
-
-// canRun tells whether the owner can run the binary where it is (a clone below /root
-// is closed to user postgres).
-func (o owner) canRun(exe string) bool {
-	test := exec.Command(exe, "version")
-	test.Dir, test.SysProcAttr = "/", o.attr()
-	return !errors.Is(test.Run(), os.ErrPermission)
 }

@@ -50,10 +50,10 @@ func TestProcessesAreToldApart(t *testing.T) {
 	backend := live(t, "lives", filepath.Join(n1, "state"), program(t, bin, "postgres"), "-x")
 	clone := live(t, "lives", "/", program(t, bin, "pg_basebackup"), "-D", filepath.Join(c.dir, "n2", "state", "data"))
 	strangers := []*exec.Cmd{
-		live(t, "lives", n1, "/bin/sleep", "600"),                                                      // somebody's shell in the directory
-		live(t, "lives", "/", c.exe, "status", "--config", c.members[0].config),                        // a command of the user's
-		live(t, "lives", "/", c.exe, "run", "--config", c.dir+"-other/n1/pgherd.yaml"),                 // another demo
-		live(t, "lives", "/", program(t, bin, "other"), "run", "--config", c.members[0].config),        // another program
+		live(t, "lives", n1, "/bin/sleep", "600"),                                                       // somebody's shell in the directory
+		live(t, "lives", "/", c.exe, "status", "--config", c.members[0].config),                         // a command of the user's
+		live(t, "lives", "/", c.exe, "run", "--config", c.dir+"-other/n1/pgherd.yaml"),                  // another demo
+		live(t, "lives", "/", program(t, bin, "other"), "run", "--config", c.members[0].config),         // another program
 		live(t, "lives", "/", filepath.Join(bin, "postgres"), "-D", "/var/lib/postgresql/15/main/data"), // another server
 	}
 	want := map[int]string{agent.Process.Pid: "n1 agent", warden.Process.Pid: "n1 warden", backend.Process.Pid: "n1 postgres", clone.Process.Pid: "n2 postgres"}

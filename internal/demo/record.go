@@ -45,11 +45,14 @@ const layoutName = "layout.json"
 
 // writeJSON replaces a file as a whole: a reader sees the old one or the new one.
 func writeJSON(path string, value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // a DSN's & is for people and grep too
+	e.SetIndent("", "  ")
+	if err := e.Encode(value); err != nil {
 		return err
 	}
-	data = append(data, '\n')
+	data := text.Bytes()
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}

@@ -37,7 +37,7 @@ type tour struct {
 func (c *Cluster) Tour(ctx context.Context, say func(string, ...any)) error {
 	say("")
 	say("The tour: %d writers insert rows all the time through the connection string for writing,", tourWriters)
-	say("while the cluster is broken three times. Each row that a writer saw acknowledged is counted at the end.")
+	say("while the cluster is broken. Each row that a writer saw acknowledged is counted at the end.")
 	load, err := c.StartLoad(ctx, tourWriters)
 	if err != nil {
 		return fmt.Errorf("starting the writers: %w", err)
@@ -56,8 +56,13 @@ func (t *tour) run(ctx context.Context) error {
 		return err
 	}
 	steps := []func(context.Context, *step) error{t.killPostmaster, t.powerCut, t.switchover}
-	if len(t.c.members) == 1 {
-		steps = steps[:1] // nobody to fail over to
+	switch len(t.c.members) {
+	case 1:
+		steps = steps[:1]
+		t.say("With one member nobody can take over: only its postmaster is killed.")
+	case 2:
+		steps = []func(context.Context, *step) error{t.killPostmaster, t.switchover}
+		t.say("With two members neither is a majority without the other: no power cut in this tour.")
 	}
 	for _, do := range steps {
 		if err := t.station(ctx, do); err != nil {
@@ -110,7 +115,7 @@ func (t *tour) killPostmaster(ctx context.Context, s *step) error {
 	}
 	s.title = "kill -9 of the postmaster"
 	t.say("")
-	t.say("1. kill -9 of the primary's postmaster: %s, PID %d", s.from, pid)
+	t.say("kill -9 of the primary's postmaster: %s, PID %d", s.from, pid)
 	after, err := t.c.WaitBack(ctx, s.from, pid)
 	s.to, s.rejoinOf = after.Primary(), s.from
 	if s.to != s.from {
@@ -122,7 +127,7 @@ func (t *tour) killPostmaster(ctx context.Context, s *step) error {
 func (t *tour) powerCut(ctx context.Context, s *step) error {
 	s.title = "power cut of the member"
 	t.say("")
-	t.say("2. power cut: agent, warden and PostgreSQL of the primary %s are killed at once", s.from)
+	t.say("Power cut: agent, warden and PostgreSQL of the primary %s are killed at once", s.from)
 	killed, err := t.c.KillMember(ctx, s.from)
 	if err != nil {
 		return err
@@ -147,7 +152,7 @@ func (t *tour) powerCut(ctx context.Context, s *step) error {
 func (t *tour) switchover(ctx context.Context, s *step) error {
 	s.title = "pgherd switchover"
 	t.say("")
-	t.say("3. pgherd switchover: %s hands over", s.from)
+	t.say("pgherd switchover: %s hands over", s.from)
 	began := time.Now()
 	if _, err := t.c.Switchover(ctx); err != nil {
 		return err
@@ -219,7 +224,7 @@ func (t *tour) finish(ctx context.Context) error {
 		return err
 	}
 	t.say("")
-	t.say("%d rows were acknowledged; of %d the connection was lost before the answer, so either is right.", t.load.Acked(), t.load.Unknown())
+	t.say("%d rows were acknowledged; for %d more the connection was lost before the answer, so either is right.", t.load.Acked(), t.load.Unknown())
 	ok := true
 	for _, v := range verdicts {
 		t.say("   %s", v)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/pprof"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -112,21 +110,6 @@ func TestFootprintMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Watch(t.Context())
-	if os.Getenv("PROF") != "" {
-		go func() {
-			time.Sleep(10 * time.Second)
-			runtime.SetCPUProfileRate(1000)
-			f, _ := os.Create("/tmp/etcdtest/cpu." + m.Config.Name)
-			pprof.StartCPUProfile(f)
-			time.Sleep(28 * time.Second)
-			pprof.StopCPUProfile()
-			f.Close()
-			h, _ := os.Create("/tmp/etcdtest/heap." + m.Config.Name)
-			runtime.GC()
-			pprof.WriteHeapProfile(h)
-			h.Close()
-		}()
-	}
 	for range time.Tick(time.Second) { // until the parent kills us
 		beat(s, m.Renews)
 	}

@@ -1,0 +1,211 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/pki"
+)
+
+func setTLS(c *Client, config *tls.Config) {
+	c.http.Transport.(*http.Transport).TLSClientConfig = config
+}
+
+// TestAccess tries each route as each kind of caller.
+func TestAccess(t *testing.T) {
+	f := newFixture(t)
+	stranger, err := pki.NewCA(clusterID, time.Now()) // the same name, another key
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refusedByTLS, asMember, asAnybody = 0, 1, 2
+	callers := map[string]struct {
+		client *Client
+		is     int
+	}{
+		"local":              {f.local(), asMember},
+		"member":             {f.remote(pair(t, f.ca, "n2")), asMember},
+		"no certificate":     {f.remote(nil), asAnybody},
+		"client certificate": {f.remote(clientPair(t, f.ca, "n2")), asAnybody},
+		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
+	}
+	routes := map[string]bool{ // whether anybody may ask
+		"GET /v1/member": false, "GET /v1/status": false, "GET /v1/explain": false, "GET /v1/events": false, "GET /v1/spec": false,
+		"PUT /v1/spec": false, "POST /v1/operations": false, "GET /v1/operations/current": false, "POST /v1/members/n2/requests": false,
+		"DELETE /v1/members/n9": false, "POST /v1/pause": false, "DELETE /v1/pause": false, "POST /v1/tokens": false,
+		"POST /v1/join": true, "GET /v1/nothing": true, "PATCH /v1/status": true,
+	}
+	for name, caller := range callers {
+		for route, open := range routes {
+			method, path, _ := strings.Cut(route, " ")
+			var out any
+			err := caller.client.call(context.Background(), method, path, nil, &out)
+			var p *Problem
+			isProblem := errors.As(err, &p)
+			forbidden := isProblem && p.Code == CodeForbidden
+			switch {
+			case caller.is == refusedByTLS:
+				if err == nil || isProblem {
+					t.Errorf("%s as %s: got past TLS: %v", route, name, err)
+				}
+			case forbidden != (caller.is == asAnybody && !open):
+				t.Errorf("%s as %s: %v", route, name, err)
+			case err != nil && !isProblem:
+				t.Errorf("%s as %s: %v", route, name, err)
+			}
+		}
+	}
+}
+
+func pair(t *testing.T, ca *pki.CA, name string) *tls.Config {
+	t.Helper()
+	cert, key, err := ca.Issue(name, []string{"127.0.0.1"}, time.Now(), time.Hour)
+	return keyPair(t, cert, key, err)
+}
+
+func clientPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
+	t.Helper()
+	key, csr, err := pki.NewKeyAndCSR(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.SignClient(csr, name, time.Now(), time.Hour)
+	return keyPair(t, cert, key, err)
+}
+
+func keyPair(t *testing.T, cert, key []byte, err error) *tls.Config {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not Certificates: Go would hold back one that the server's CA list does not name.
+	return &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &p, nil }}
+}
+
+// TestSocketIsForItsUserAndRoot connects as another user, with the socket's mode
+// opened so that only the check of the caller is left.
+func TestSocketIsForItsUserAndRoot(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	f := newFixture(t)
+	socket := SocketPath(f.b.Config.StateDir)
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("socket: %v %v", info, err)
+	}
+	os.Chmod(f.b.Config.StateDir, 0o755)
+	os.Chmod(socket, 0o666)
+	conn, err := dialAs(65534, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	out, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(out), "403 Forbidden") || !strings.Contains(string(out), "user 65534 may not administer") {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// dialAs connects with one thread's effective user changed: the kernel notes the
+// user of the connecting thread.
+func dialAs(uid int, socket string) (net.Conn, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const keep = ^uintptr(0)
+	if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, keep, uintptr(uid), keep); e != 0 {
+		return nil, e
+	}
+	defer syscall.RawSyscall(syscall.SYS_SETRESUID, keep, 0, keep)
+	return net.Dial("unix", socket)
+}
+
+func TestLimits(t *testing.T) {
+	f := newFixture(t)
+	var p *Problem
+	_, err := f.local().PutSpec(context.Background(), SpecChange{YAML: strings.Repeat("#", 2<<20)}, true)
+	if !errors.As(err, &p) || p.Status != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body of 2 MB: %v", err)
+	}
+	for name, text := range map[string]string{"unknown field": `{"kind":"switchover","too":"n2"}`, "not JSON": `kind`, "two values": `{} {}`, "nothing": ``} {
+		request, _ := http.NewRequest(http.MethodPost, "http://pgherd/v1/operations", strings.NewReader(text))
+		answer, err := f.local().http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusBadRequest || answer.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %s", name, answer.Status, body)
+		}
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	f := newFixture(t)
+	conn, err := tls.Dial("tcp", f.s.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
+	if err == nil {
+		conn.Close()
+		t.Fatal("TLS 1.2 is taken")
+	}
+}
+
+func TestListenTwice(t *testing.T) {
+	f := newFixture(t)
+	if _, err := Listen(f.b); err == nil || !strings.Contains(err.Error(), "another agent answers") {
+		t.Fatalf("a second server on one socket: %v", err)
+	}
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	dir := shortDir(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: SocketPath(dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false) // as after kill -9
+	l.Close()
+	again, err := listenUnix(SocketPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestErrorsOfTheClient(t *testing.T) {
+	if _, err := Local("/tmp/pgherd-no-such-socket").Status(context.Background()); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("no socket: %v", err)
+	}
+	l, err := net.Listen("unix", SocketPath(shortDir(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 1))
+			c.Close()
+		}
+	}()
+	if _, err := Local(l.Addr().String()).Pause(context.Background()); !errors.Is(err, ErrLost) {
+		t.Errorf("a connection that breaks: %v", err)
+	}
+}

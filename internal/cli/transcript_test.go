@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/store/records"
+)
+
+// drive plays the primary's part for one operation: it waits for it in the store and
+// moves it through phases.
+func (c *cluster) drive(phases ...core.Operation) {
+	ctx, cancel := context.WithCancel(context.Background())
+	hints := c.store.Watch(ctx)
+	done := make(chan struct{})
+	c.t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		for range hints {
+			s, err := c.store.Snapshot(ctx)
+			if err != nil {
+				return
+			}
+			v, err := records.Decode(s, "n1")
+			if err != nil || v.Operation == nil || v.Operation.Phase != core.PhaseRequested {
+				continue
+			}
+			op, revision := *v.Operation, v.OperationRevision
+			for _, p := range phases {
+				op.Phase, op.Text = p.Phase, p.Text
+				if p.To != "" {
+					op.To = p.To
+				}
+				if revision, err = records.Put(ctx, c.store, records.KeyOperation, op, revision); err != nil {
+					return
+				}
+			}
+			return
+		}
+	}()
+}
+
+func TestStatusTranscript(t *testing.T) {
+	c := newCluster(t)
+	c.transcript("status-healthy", "status", "members")
+	c.put(records.MemberPrefix+"w1", core.MemberRecord{Name: "w1", Ordinal: 4, Address: "10.0.0.9", Witness: true})
+	c.known["w1"] = peer.Status{Name: "w1", Witness: true}
+	delete(c.known, "n2")
+	n3 := c.known["n3"]
+	n3.Job = core.Job{Kind: "clone", Running: true, Percent: 45, Text: "of 1.2 GB"}
+	n3.Decision.Conditions = []peer.Condition{{Code: core.CondPending, Severity: core.Info, Text: "a restart is needed for max_connections", Hint: "`pgherd restart`", Since: "2026-11-18T03:00:00Z"}}
+	c.known["n3"] = n3
+	n1 := c.known["n1"]
+	n1.Decision.Conditions = []peer.Condition{{Code: core.CondDegraded, Severity: core.Warning, Text: "commits are kept on nobody besides the primary", Hint: "bring the missing standbys back", Since: "2026-11-20T02:57:50Z"}}
+	c.known["n1"] = n1
+	c.put(records.KeyOperation, core.Operation{ID: "x", Kind: core.OpRestart, Phase: core.PhaseRequested})
+	c.transcript("status-trouble", "status", "members")
+	var s api.ClusterStatus
+	out, _, code := c.run("status", "--json")
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Members) != 4 {
+		t.Fatalf("%d %v %s", code, err, out)
+	}
+}
+
+func TestExplainTranscript(t *testing.T) {
+	c := newCluster(t)
+	n1, n2 := c.known["n1"], c.known["n2"]
+	n1.Decision = peer.Decision{At: "2026-11-20T02:59:59.2Z", Steps: []peer.StepText{
+		{Step: "put_lease", Why: core.Reason{Code: "renew", Text: "renewed for term 4"}},
+		{Step: "create_slot", Why: core.Reason{Code: "slot_missing", Text: "n2 needs a slot"}},
+	}, Failed: "create_slot: all replication slots are in use"}
+	n2.Decision = peer.Decision{At: "2026-11-20T02:59:59.9Z",
+		Reasons:    []core.Reason{{Code: "lease_held", Text: "n1 leads term 4"}},
+		Conditions: []peer.Condition{{Code: core.CondNotStreaming, Severity: core.Warning, Text: "no WAL comes from n1"}}}
+	c.known["n1"], c.known["n2"] = n1, n2
+	delete(c.known, "n3")
+	c.transcript("explain", "explain", "explain n2", "explain n9")
+}
+
+func TestEventsTranscript(t *testing.T) {
+	c := newCluster(t)
+	c.transcript("events-none", "events")
+	e := journal.Entry{At: now, View: core.View{Self: "n1", Store: core.StoreView{Known: true, Lease: core.LeaseRecord{Holder: "n2", Term: 3}}}}
+	c.journal.Record(e)
+	e.At = now.Add(1234 * time.Millisecond)
+	e.View.Store.Lease = core.LeaseRecord{Holder: "n1", Term: 4}
+	e.Plan.Steps = []core.Step{{Kind: core.StepPromote, Why: core.Reason{Code: "took", Text: "holds the lease\nand all WAL"}}}
+	c.journal.Record(e)
+	e.At, e.Plan.Steps = e.At.Add(time.Second), nil
+	e.View.Local.Instance.Primary = true
+	c.journal.Record(e)
+	c.transcript("events", "events", "events --limit 1", "events --limit 0")
+}
+
+func TestOperationTranscripts(t *testing.T) {
+	c := newCluster(t)
+	c.transcript("switchover-refused", "switchover n1", "switchover n9", "switchover --timeout -1s", "failover n2", "failover", "restart n2 --pending", "remove n1", "reinit n1")
+	// The phases in between may be too quick to be seen; their ends are not.
+	c.drive(core.Operation{Phase: core.PhaseDone, To: "n2", Text: "n2 leads term 5"})
+	stdout, stderr, code := c.run("switchover", "n2")
+	if code != ExitDone || !strings.HasPrefix(stdout, "switchover done in ") || !strings.HasSuffix(stdout, ": n2 leads term 5\n") || !strings.Contains(stderr, "requested") {
+		t.Errorf("done: %d %q %q", code, stdout, stderr)
+	}
+	c.drive(core.Operation{Phase: core.PhaseAborted, Text: "n2 is 99 bytes behind"})
+	stdout, stderr, code = c.run("switchover", "n2", "--json")
+	var r OperationResult
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != ExitFailed || r.Phase != core.PhaseAborted || !strings.Contains(stderr, "error: switchover was taken back: n2 is 99 bytes behind\nhint: ") {
+		t.Errorf("aborted: %d %q %q", code, stdout, stderr)
+	}
+	c.transcript("mutations", "pause", "switchover", "resume", "reinit n2", "reinit n2", "remove n3")
+}
+
+// TestOperationOutcomeUnknown: nobody drives it, and time is up.
+func TestOperationOutcomeUnknown(t *testing.T) {
+	c := newCluster(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	a := &app{stdout: os.Stdout, stderr: &strings.Builder{}, now: time.Now, config: c.config}
+	client, err := a.client()
+	c.must(err)
+	op, err := client.Begin(context.Background(), api.OperationRequest{Kind: core.OpSwitchover})
+	c.must(err)
+	_, err = a.follow(ctx, client, op, 0)
+	if got := codeOf(err, 0); got != ExitUnknown || hintOf(err) != findOut {
+		t.Fatalf("%d %v", got, err)
+	}
+}
+
+func TestConfigTranscripts(t *testing.T) {
+	c := newCluster(t)
+	c.transcript("config", "config show",
+		"config set postgres.parameters.max_connections=200 --dry-run",
+		"config set postgres.parameters.max_connections=200 durability=async",
+		"config set postgres.parameters.max_connections=200",
+		"config set postgres.parameters.archive_command=true",
+		"config set leese.ttl=3s", "config set lease.ttl=1s", "config set x", "config set", "config")
+}
+
+func TestConfigEdit(t *testing.T) {
+	c := newCluster(t)
+	script := filepath.Join(c.dir, "editor")
+	write := func(text string) { c.must(os.WriteFile(script, []byte("#!/bin/sh\n"+text), 0o755)) }
+	t.Setenv("VISUAL", "")
+	t.Setenv("EDITOR", script)
+	write(`sed -i 's/max_connections: 100/max_connections: 300/' "$1"`)
+	edit := func(answer string) (string, string, int) {
+		return runWith(stdin(t, answer), "config", "edit", "--config", c.config)
+	}
+	if stdout, stderr, code := edit("n\n"); code != ExitRefused || stdout != "" || !strings.Contains(stderr, "restart: ") {
+		t.Errorf("no: %d %q %q", code, stdout, stderr)
+	}
+	if stdout, stderr, code := edit("y\n"); code != ExitDone || !strings.HasPrefix(stdout, "changed; `pgherd restart`") {
+		t.Errorf("yes: %d %q %q", code, stdout, stderr)
+	}
+	if stdout, _, code := edit(""); code != ExitDone || stdout != "no change\n" {
+		t.Errorf("nothing edited: %d %q", code, stdout)
+	}
+	write(`echo 'leese: {}' > "$1"`)
+	if _, stderr, code := edit(""); code != ExitRefused || !strings.Contains(stderr, `unknown key "leese"`) {
+		t.Errorf("wrong: %d %q", code, stderr)
+	}
+	write("exit 1")
+	if _, stderr, code := edit(""); code != ExitFailed || !strings.Contains(stderr, "the editor failed") {
+		t.Errorf("editor failed: %d %q", code, stderr)
+	}
+}
+
+// stdin is a real file, as a terminal is: the editor gets it too, and reads none of it.
+func stdin(t *testing.T, text string) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	_, _ = w.WriteString(text)
+	w.Close()
+	return r
+}
+
+func TestUsageTranscript(t *testing.T) {
+	c := newCluster(t)
+	c.transcript("usage", "dance", "statu", "token dance", "status now", "status --fast", "token", "remove", "version")
+}
+
+func TestNoAgent(t *testing.T) {
+	c := newCluster(t)
+	gone := filepath.Join(c.dir, "other.yaml")
+	m := c.m
+	m.StateDir = filepath.Join(c.dir, "gone")
+	c.must(os.WriteFile(gone, m.YAML(), 0o644))
+	for _, args := range [][]string{{"status"}, {"pause"}} {
+		stdout, stderr, code := run("", append(args, "--config", gone)...)
+		if code != ExitFailed || stdout != "" || !strings.Contains(stderr, "no agent answers") || !strings.Contains(stderr, "hint: start it with `pgherd run`") {
+			t.Errorf("%v: %d %q %q", args, code, stdout, stderr)
+		}
+	}
+	if _, stderr, code := run("", "status", "--config", filepath.Join(c.dir, "none.yaml")); code != ExitFailed || !strings.Contains(stderr, "pgherd init") {
+		t.Errorf("no file: %d %q", code, stderr)
+	}
+	c.must(os.WriteFile(gone, append(m.YAML(), "adress: x\n"...), 0o644))
+	if _, stderr, code := run("", "status", "--config", gone); code != ExitFailed || !strings.Contains(stderr, "at line ") || !strings.Contains(stderr, `hint: did you mean "address"?`) {
+		t.Errorf("wrong file: %d %q", code, stderr)
+	}
+}
+
+func TestLostAnswerIsUnknownOutcome(t *testing.T) {
+	if got := codeOf(mutation(api.ErrLost), 0); got != ExitUnknown {
+		t.Errorf("a mutation without an answer: %d", got)
+	}
+	if got := report(&strings.Builder{}, &api.Problem{Code: api.CodeUnknownOutcome, Status: 504}); got != ExitUnknown {
+		t.Errorf("the agent does not know: %d", got)
+	}
+	if got := report(&strings.Builder{}, &api.Problem{Code: api.CodeUnavailable, Status: 503}); got != ExitFailed {
+		t.Errorf("no store: %d", got)
+	}
+}

@@ -1,0 +1,543 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// builder makes a View from a script's lines.
+type builder struct {
+	v    View
+	mem  Memory
+	plan Plan
+}
+
+// words are a line's tokens: flags ("vacant", "-vacant") and settings ("lsn=0/5000").
+// An underscore in a value is a space.
+type words []string
+
+func (w words) value(key string) (string, bool) {
+	for _, word := range w {
+		if v, ok := strings.CutPrefix(word, key+"="); ok {
+			return strings.ReplaceAll(v, "_", " "), true
+		}
+	}
+	return "", false
+}
+
+func (w words) text(key string, into *string) {
+	if v, ok := w.value(key); ok {
+		*into = v
+	}
+}
+
+func (w words) flag(key string, into *bool) {
+	if slices.Contains(w, key) {
+		*into = true
+	}
+	if slices.Contains(w, "-"+key) {
+		*into = false
+	}
+}
+
+func (w words) number(key string, into any) {
+	v, ok := w.value(key)
+	if !ok {
+		return
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		panic(scriptError(err.Error()))
+	}
+	switch into := into.(type) {
+	case *int:
+		*into = int(n)
+	case *int64:
+		*into = n
+	case *uint64:
+		*into = uint64(n)
+	case *wal.Timeline:
+		*into = wal.Timeline(n)
+	}
+}
+
+func (w words) lsn(key string, into *wal.LSN) {
+	if v, ok := w.value(key); ok {
+		l, err := wal.ParseLSN(v)
+		if err != nil {
+			panic(scriptError(err.Error()))
+		}
+		*into = l
+	}
+}
+
+func (w words) duration(key string, into *time.Duration) bool {
+	v, ok := w.value(key)
+	if ok {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			panic(scriptError(err.Error()))
+		}
+		*into = d
+	}
+	return ok
+}
+
+// instant reads a time relative to now, e.g. seen=-6s; "never" is zero.
+func (w words) instant(key string, now Instant, into *Instant) {
+	if v, _ := w.value(key); v == "never" {
+		*into = 0
+		return
+	}
+	var d time.Duration
+	if w.duration(key, &d) {
+		*into = now.Add(d)
+	}
+}
+
+func (w words) list(key string, into *[]string) {
+	if v, ok := w.value(key); ok {
+		*into = nil
+		if v != "" {
+			*into = strings.Split(v, ",")
+		}
+	}
+}
+
+// set reads sync=1:b,c or sync=none.
+func (w words) set(key string, into *SyncSet) {
+	v, ok := w.value(key)
+	if !ok {
+		return
+	}
+	k, members, found := strings.Cut(v, ":")
+	*into = SyncSet{}
+	if found {
+		into.Members = strings.Split(members, ",")
+		into.K, _ = strconv.Atoi(k)
+	}
+}
+
+func (w words) pairs(prefix string, into func(key, value string)) {
+	for _, word := range w {
+		if rest, ok := strings.CutPrefix(word, prefix+"."); ok {
+			key, value, _ := strings.Cut(rest, "=")
+			into(key, value)
+		}
+	}
+}
+
+type scriptError string
+
+func (b *builder) apply(text string) (err error) {
+	line := ""
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(scriptError)
+			if !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("line %q: %s", line, e)
+		}
+	}()
+	var conf words
+	for line = range strings.Lines(text) {
+		fields := strings.Fields(strings.SplitN(line, "#", 2)[0])
+		if len(fields) == 0 {
+			continue
+		}
+		if fields[0] == "conf" {
+			conf = fields
+			continue
+		}
+		if fields[0] == "world" {
+			conf = b.preset(fields[1])
+			continue
+		}
+		b.line(fields[0], fields[1:])
+	}
+	b.configured(conf)
+	return nil
+}
+
+// configured sets what was last rendered: conf follow=a, conf sync=1:b,c, conf alone,
+// conf unknown, or conf applied (what the last plan said).
+func (b *builder) configured(w words) {
+	if w == nil {
+		return
+	}
+	if slices.Contains(w, "unknown") {
+		b.v.Local.ConfKey = ""
+		return
+	}
+	if slices.Contains(w, "applied") {
+		for _, s := range b.plan.Steps {
+			if s.Kind == StepConfigure {
+				b.v.Local.ConfKey = s.Conf.Key()
+			}
+		}
+		return
+	}
+	follow, set := "", SyncSet{}
+	w.text("follow", &follow)
+	w.set("sync", &set)
+	b.v.Local.ConfKey = newDecider(b.mem, b.v).conf(follow, set).Key()
+}
+
+func (b *builder) line(key string, w words) {
+	v, s := &b.v, &b.v.Store
+	drop, key := strings.HasPrefix(key, "-"), strings.TrimPrefix(key, "-")
+	switch key {
+	case "now":
+		var d time.Duration
+		words{"d=" + w[0]}.duration("d", &d)
+		v.Now = v.Now.Add(d)
+	case "self":
+		v.Self = w[0]
+	case "stopping":
+		v.Stopping = !drop
+	case "paused":
+		s.Paused = !drop
+	case "store":
+		w.flag("known", &s.Known)
+		w.text("error", &s.Err)
+		w.instant("read", v.Now, &s.ReadAt)
+	case "cluster":
+		w.text("id", &s.Cluster.ID)
+		w.text("system", &s.Cluster.SystemID)
+		w.text("bootstrap", &s.Cluster.BootstrapBy)
+	case "spec":
+		b.spec(w)
+	case "member":
+		b.member(drop, w[0], w[1:])
+	case "lease":
+		b.lease(w)
+	case "operation":
+		b.operation(drop, w)
+	case "request":
+		b.request(drop, w)
+	case "requests":
+		s.Requests = w
+	case "memory":
+		b.memory(w)
+	case "peer":
+		b.peer(drop, w[0], w[1:])
+	default:
+		b.local(drop, key, w)
+	}
+}
+
+func (b *builder) local(drop bool, key string, w words) {
+	l := &b.v.Local
+	switch key {
+	case "warden":
+		w.flag("alive", &l.Warden.Alive)
+		w.flag("empty", &l.Warden.Empty)
+		w.flag("fenced", &l.Warden.Fenced)
+		w.instant("deadline", b.v.Now, &l.Warden.Deadline)
+		w.number("term", &l.Warden.Term)
+		w.text("exit", &l.Warden.ExitText)
+		w.instant("at", b.v.Now, &l.Warden.ExitedAt)
+	case "data":
+		l.Data.State = DataState(w[0])
+		w.text("cluster", &l.Data.ClusterID)
+		w.text("system", &l.Data.SystemID)
+		w.text("text", &l.Data.Text)
+	case "instance":
+		instanceWords(&l.Instance, w)
+	case "sender":
+		l.Instance.Senders = slices.DeleteFunc(slices.Clone(l.Instance.Senders), func(s Sender) bool { return s.Member == w[0] })
+		if !drop {
+			s := Sender{Member: w[0], Streaming: true, FlushLSN: l.Instance.WriteLSN}
+			w.flag("streaming", &s.Streaming)
+			w.lsn("flush", &s.FlushLSN)
+			l.Instance.Senders = append(l.Instance.Senders, s)
+		}
+	case "slot":
+		l.Instance.Slots = slices.DeleteFunc(slices.Clone(l.Instance.Slots), func(s Slot) bool { return s.Name == w[0] })
+		if !drop {
+			s := Slot{Name: w[0]}
+			w.flag("active", &s.Active)
+			w.flag("lost", &s.Lost)
+			l.Instance.Slots = append(l.Instance.Slots, s)
+		}
+	case "good":
+		l.Good = map[string]string{}
+		w.pairs("param", func(k, v string) { l.Good[k] = v })
+	case "job":
+		l.Job = b.job(drop, w)
+	default:
+		panic(scriptError("unknown word"))
+	}
+}
+
+func (b *builder) job(drop bool, w words) Job {
+	if drop {
+		return Job{}
+	}
+	j := Job{Kind: w[0], Text: "under way"}
+	w.text("id", &j.ID)
+	w.text("err", &j.Err)
+	w.flag("running", &j.Running)
+	w.instant("ended", b.v.Now, &j.EndedAt)
+	return j
+}
+
+func (b *builder) spec(w words) {
+	s := &b.v.Store.Spec
+	if d, ok := w.value("durability"); ok {
+		s.Durability = spec.Durability(d)
+	}
+	w.number("k", &s.SyncStandbys)
+	w.flag("strict", &s.Strict)
+	w.number("maxlag", &s.MaxLagBytes)
+	w.number("revision", &b.v.Store.SpecRevision)
+	params := map[string]string{}
+	for k, v := range s.Postgres.Parameters {
+		params[k] = v
+	}
+	w.pairs("param", func(k, v string) { params[k] = v })
+	s.Postgres.Parameters = params
+}
+
+func (b *builder) member(drop bool, name string, w words) {
+	s := &b.v.Store
+	i := slices.IndexFunc(s.Members, func(m MemberRecord) bool { return m.Name == name })
+	if drop {
+		s.Members = slices.Delete(slices.Clone(s.Members), i, i+1)
+		return
+	}
+	s.Members = slices.Clone(s.Members)
+	if i < 0 {
+		i = len(s.Members)
+		s.Members = append(s.Members, MemberRecord{Name: name, Ordinal: i + 1, Address: name, PGPort: 5432})
+	}
+	m := &s.Members[i]
+	w.number("ordinal", &m.Ordinal)
+	w.number("priority", &m.Tags.Priority)
+	w.flag("no_failover", &m.Tags.NoFailover)
+	w.flag("no_sync", &m.Tags.NoSync)
+	w.flag("witness", &m.Witness)
+}
+
+func (b *builder) lease(w words) {
+	s := &b.v.Store
+	if slices.Contains(w, "none") {
+		s.Lease, s.LeaseRevision, s.LeaseSeenAt = LeaseRecord{}, 0, 0
+	}
+	w.text("holder", &s.Lease.Holder)
+	w.number("term", &s.Lease.Term)
+	w.number("beat", &s.Lease.Beat)
+	w.flag("released", &s.Lease.Released)
+	w.lsn("lsn", &s.Lease.LSN)
+	w.set("sync", &s.Lease.Sync)
+	w.number("revision", &s.LeaseRevision)
+	w.instant("seen", b.v.Now, &s.LeaseSeenAt)
+	w.number("renewedterm", &s.RenewedTerm)
+	w.instant("renewed", b.v.Now, &s.RenewedAt)
+	if v, ok := w.value("final"); ok {
+		tl, lsn, _ := strings.Cut(v, ":")
+		n, _ := strconv.Atoi(tl)
+		s.Lease.Final.Timeline = wal.Timeline(n)
+		words{"lsn=" + lsn}.lsn("lsn", &s.Lease.Final.LSN)
+	}
+}
+
+func (b *builder) operation(drop bool, w words) {
+	s := &b.v.Store
+	if drop {
+		s.Operation = nil
+		return
+	}
+	o := Operation{ID: "op1", Kind: w[0], Phase: PhaseRequested, By: "ada"}
+	w.text("id", &o.ID)
+	w.text("from", &o.From)
+	w.text("to", &o.To)
+	w.text("phase", &o.Phase)
+	w.number("term", &o.Term)
+	w.flag("force", &o.Force)
+	w.flag("pending", &o.Pending)
+	w.list("queue", &o.Queue)
+	w.number("timeout_ms", &o.TimeoutMS)
+	s.Operation, s.OperationRevision, s.OperationSeenAt = &o, 77, b.v.Now
+	w.instant("seen", b.v.Now, &s.OperationSeenAt)
+}
+
+func (b *builder) request(drop bool, w words) {
+	s := &b.v.Store
+	if drop {
+		s.Request = nil
+		return
+	}
+	r := Request{ID: "req1", Kind: w[0], Phase: PhaseRequested, By: "ada", Revision: 88}
+	w.text("phase", &r.Phase)
+	s.Request = &r
+}
+
+func (b *builder) memory(w words) {
+	if slices.Contains(w, "lost") {
+		b.mem = Memory{}
+	}
+	w.instant("vacant", b.v.Now, &b.mem.VacantSince)
+	if b.mem.VacantSince != 0 {
+		b.mem.VacantTerm = b.v.Store.Lease.Term
+	}
+	w.number("rejected", &b.mem.RejectedRevision)
+	w.pairs("failed", func(kind, n string) {
+		count, _ := strconv.Atoi(n)
+		if b.mem.Failures == nil {
+			b.mem.Failures = map[string]Failure{}
+		}
+		b.mem.Failures[kind] = Failure{Count: count, At: b.v.Now}
+	})
+	if v, ok := w.value("proof"); ok {
+		b.mem.Proof = SyncProof{Names: v, Since: b.v.Now.Add(-time.Second), LSN: 0x5000}
+	}
+}
+
+func (b *builder) peer(drop bool, name string, w words) {
+	v := &b.v
+	v.Peers = slices.Clone(v.Peers)
+	i := slices.IndexFunc(v.Peers, func(p Peer) bool { return p.Name == name })
+	if drop {
+		v.Peers = slices.Delete(v.Peers, i, i+1)
+		return
+	}
+	if i < 0 {
+		i = len(v.Peers)
+		v.Peers = append(v.Peers, Peer{Name: name, Known: true, Term: v.Store.Lease.Term, Beat: v.Store.Lease.Beat})
+	}
+	p := &v.Peers[i]
+	w.flag("known", &p.Known)
+	w.duration("age", &p.Age)
+	w.text("err", &p.Err)
+	w.number("term", &p.Term)
+	w.number("beat", &p.Beat)
+	w.flag("vacant", &p.Vacant)
+	w.flag("stopping", &p.Stopping)
+	w.flag("rejected", &p.Rejected)
+	if kind, ok := w.value("job"); ok {
+		p.Job = Job{Kind: kind, Running: true}
+	}
+	instanceWords(&p.Instance, w)
+}
+
+// instanceWords changes a PostgreSQL's facts. Naming a state begins anew with what such
+// a server has.
+func instanceWords(i *Instance, w words) {
+	if len(w) > 0 {
+		switch w[0] {
+		case "primary":
+			*i = Instance{State: StateRunning, Primary: true, SystemID: "7", Timeline: 1, CheckpointTimeline: 1, WriteLSN: 0x5000, Roles: true, Control: "in production", OldestWAL: 0x1000}
+		case "standby":
+			*i = Instance{State: StateRunning, SystemID: "7", Timeline: 1, CheckpointTimeline: 1, ReceivedLSN: 0x5000, ReplayLSN: 0x5000, ReplayDone: true, Control: "in archive recovery"}
+		case "stopped":
+			*i = Instance{State: StateStopped, SystemID: "7", Timeline: 1, CheckpointTimeline: 1, Control: "in production", LastRecord: 0x4F80}
+		case "starting", "stopping", "unknown":
+			*i = Instance{State: InstanceState(w[0]), Control: i.Control}
+		}
+	}
+	w.text("system", &i.SystemID)
+	w.number("tl", &i.Timeline)
+	w.lsn("write", &i.WriteLSN)
+	w.lsn("replay", &i.ReplayLSN)
+	w.lsn("at", &i.ReplayLSN)
+	w.lsn("at", &i.ReceivedLSN)
+	w.flag("replayed", &i.ReplayDone)
+	w.flag("receiver", &i.Receiver)
+	w.flag("streaming", &i.Streaming)
+	w.text("follows", &i.Follows)
+	w.text("control", &i.Control)
+	w.lsn("checkpoint", &i.Checkpoint)
+	w.number("cptl", &i.CheckpointTimeline)
+	w.lsn("last", &i.LastRecord)
+	w.lsn("oldest", &i.OldestWAL)
+	w.flag("roles", &i.Roles)
+	w.list("pending", &i.Pending)
+	set := SyncSet{i.SyncNames, i.SyncK}
+	w.set("sync", &set)
+	i.SyncNames, i.SyncK = set.Members, set.K
+	if v, ok := w.value("history"); ok {
+		i.History = nil
+		for _, part := range strings.Split(v, ",") {
+			h, err := wal.ParseHistory(strings.Replace(part, "@", " ", 1))
+			if err != nil {
+				panic(scriptError(err.Error()))
+			}
+			i.History = append(i.History, h...)
+		}
+	}
+	w.pairs("limit", func(k, v string) { i.Limits = map[string]int{k: atoi(v)} })
+	w.pairs("primarylimit", func(k, v string) { i.PrimaryLimits = map[string]int{k: atoi(v)} })
+}
+
+// presets are whole situations: members a, b and c, term 5 of a, commits on any one
+// of b and c.
+func (b *builder) preset(name string) (conf words) {
+	v := &b.v
+	*b = builder{}
+	v.Now, v.Self = Instant(1000*time.Second), "a"
+	v.Store = StoreView{Known: true, ReadAt: v.Now, Spec: testSpec(), SpecRevision: 3, ClusterRevision: 2,
+		Cluster: ClusterRecord{ID: "id", Name: "main", BootstrapBy: "a", SystemID: "7"}}
+	for _, m := range []string{"a", "b", "c"} {
+		b.line("member", words{m})
+	}
+	b.line("lease", words{"holder=a", "term=5", "beat=10", "revision=50", "seen=-500ms", "lsn=0/5000", "sync=1:b,c"})
+	v.Local = Local{Warden: Warden{Alive: true, Term: 5}, Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Good: v.Store.Spec.Postgres.Parameters}
+	switch name {
+	case "primary", "crashed":
+		b.line("lease", words{"renewedterm=5", "renewed=-500ms"})
+		b.line("warden", words{"deadline=3500ms"})
+		b.line("instance", words{"primary", "sync=1:b,c"})
+		for _, m := range []string{"b", "c"} {
+			b.line("sender", words{m})
+			b.line("slot", words{SlotName(m), "active"})
+			b.line("peer", words{m, "standby", "receiver", "streaming", "follows=a"})
+		}
+		if name == "crashed" {
+			b.line("instance", words{"stopped"})
+			b.line("warden", words{"empty", "exit=signal:_killed", "at=-10ms"})
+			b.line("peer", words{"b", "-receiver", "-streaming"})
+			b.line("peer", words{"c", "-receiver", "-streaming"})
+		}
+		return words{"sync=1:b,c"}
+	case "standby":
+		v.Self = "b"
+		b.line("instance", words{"standby", "receiver", "streaming", "follows=a"})
+		b.line("peer", words{"a", "primary"})
+		b.line("peer", words{"c", "standby", "receiver", "streaming", "follows=a"})
+		return words{"follow=a"}
+	case "stopped": // an old primary, which stopped; b leads term 6 on timeline 2
+		b.line("lease", words{"holder=b", "term=6", "beat=3", "sync=1:c"})
+		b.line("instance", words{"stopped"})
+		b.line("warden", words{"empty"})
+		b.line("peer", words{"b", "primary", "tl=2", "cptl=2", "history=1@0/5000", "write=0/6000"})
+		b.line("peer", words{"c", "standby", "tl=2", "at=0/6000", "receiver", "streaming", "follows=b"})
+		return words{"unknown"}
+	case "vacant":
+		v.Self = "b"
+		b.line("lease", words{"seen=-6s"})
+		b.line("instance", words{"standby", "follows="})
+		b.line("peer", words{"a", "-known", "err=connection_refused"})
+		b.line("peer", words{"c", "standby", "vacant", "follows="})
+		return words{"alone"}
+	case "empty":
+		v.Store.Cluster.SystemID = ""
+		b.line("lease", words{"none"})
+		b.line("data", words{"absent", "cluster=", "system="})
+		b.line("warden", words{"empty", "term=0"})
+		v.Local.Instance, v.Local.Good = Instance{State: StateStopped}, nil
+		for _, m := range []string{"b", "c"} {
+			b.line("peer", words{m})
+			v.Peers[len(v.Peers)-1].Instance.State = StateStopped
+		}
+		return words{"unknown"}
+	}
+	panic(scriptError("unknown world"))
+}
