@@ -112,7 +112,11 @@ func (a *Agent) farewell() error {
 // watch turns hints from the store and the warden into ticks.
 func (a *Agent) watch(ctx context.Context) error {
 	for range a.store.Watch(ctx) {
-		a.poke()
+		// Most hints are the echo of our own renewal; a change of somebody else that
+		// falls into the same moment is seen a tick later.
+		if !a.observer.Store.JustRenewed() {
+			a.poke()
+		}
 	}
 	return nil
 }

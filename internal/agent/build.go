@@ -86,7 +86,7 @@ func (a *Agent) embedConfig() embed.Config {
 		PeerListen: c.Listen.Peer, ClientListen: c.Listen.Store,
 		PeerAdvertise: advertise(c.Address, c.Listen.Peer), ClientAdvertise: advertise(c.Address, c.Listen.Store),
 		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
-		ClusterToken: a.id.ClusterID, Logger: a.o.Log,
+		ClusterToken: a.id.ClusterID, AllowedHost: pki.MemberHost(a.id.ClusterID), Logger: a.o.Log,
 	}
 }
 

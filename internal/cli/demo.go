@@ -11,7 +11,11 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "run a whole cluster on this machine, with a tour of what it survives",
-		Args:  cobra.NoArgs,
+		Long: "Three members run as processes of their own, with real PostgreSQL, in one directory. The tour kills the primary's postmaster, " +
+			"then a whole member, then switches over, all under write load, and fails if an acknowledged row is missing. Ctrl-C stops everything. " +
+			"Without a terminal the demo ends after the tour with its verdict as exit code. DIR/demo.json has the connection strings and the PIDs.",
+		Example: "  pgherd demo\n  pgherd demo --no-tour --keep --dir /tmp/herd",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if code := demo.Run(cmd.Context(), o, a.stdout, a.stderr); code != ExitDone {
 				return silent(code)

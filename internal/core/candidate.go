@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // vacant says that the lease may be taken: it was released, never taken, or has not
 // changed for a full ttl since we saw it change. The compare-and-swap on the revision
@@ -10,8 +13,11 @@ func (d *decider) vacant() bool {
 		return true
 	}
 	expires := d.v.Store.LeaseSeenAt.Add(d.spec.Lease.TTL.D())
-	d.wakeAt(expires)
-	return d.v.Now >= expires
+	if d.v.Now < expires {
+		d.wakeAt(expires)
+		return false
+	}
+	return true
 }
 
 // vacancy is what a member does while nobody leads.
@@ -113,7 +119,11 @@ func (d *decider) elect() {
 		return
 	}
 	heard := d.heard()
-	if d.outranked(heard) || !d.forced() && !d.covered(heard) {
+	if d.forced() {
+		d.take(because("forced", "an operator accepts what is lost at %s; heard %s", d.inst.Position(), peerNames(heard)))
+		return
+	}
+	if d.outranked(heard) || !d.covered(heard) {
 		return
 	}
 	d.take(because("elected", "at %s, ahead of or equal to %s", d.inst.Position(), peerNames(heard)))
@@ -130,7 +140,7 @@ func (d *decider) outranked(heard []Peer) bool {
 		switch p.Instance.Position().Compare(mine) {
 		case 1:
 			d.say("behind", "%s is at %s, this member at %s", p.Name, p.Instance.Position(), mine)
-			return !d.forced()
+			return true
 		case 0:
 			if d.ranksBefore(m) {
 				better++
@@ -165,14 +175,8 @@ func (d *decider) covered(heard []Peer) bool {
 			return true // it has everything, and no more than this member
 		}
 	}
-	if f := d.lease.Final; f.LSN != 0 {
-		if mine.Timeline == f.Timeline && mine.LSN > f.LSN {
-			return true // received the shutdown checkpoint, after which there is nothing
-		}
-		if d.synchronous() {
-			d.say("behind_final", "%s stopped cleanly at %s, this member has only %s", d.lease.Holder, f, mine)
-			return false
-		}
+	if f := d.lease.Final; f.LSN != 0 && mine.Timeline == f.Timeline && mine.LSN > f.LSN {
+		return true // received the shutdown checkpoint, after which there is nothing
 	}
 	if d.synchronous() {
 		return d.coveredBySet(heard)
@@ -202,7 +206,7 @@ func (d *decider) coveredBySet(heard []Peer) bool {
 		}
 	}
 	if n < set.mustHear() {
-		d.say("not_enough_heard", "heard %d of %d members that must be heard (commits are on any %d of %s)", n, set.mustHear(), set.K, set.text())
+		d.say("not_enough_heard", "heard %d of %d members that must be heard (commits are on %s)", n, set.mustHear(), set.text())
 		return false
 	}
 	return true
@@ -226,12 +230,9 @@ func peerNames(peers []Peer) string {
 	if len(peers) == 0 {
 		return "nobody else heard"
 	}
-	text := ""
-	for i, p := range peers {
-		if i > 0 {
-			text += ", "
-		}
-		text += p.Name + " at " + p.Instance.Position().String()
+	var names []string
+	for _, p := range peers {
+		names = append(names, p.Name+" at "+p.Instance.Position().String())
 	}
-	return text
+	return strings.Join(names, ", ")
 }

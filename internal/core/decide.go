@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -115,7 +116,9 @@ func (d *decider) trusted() bool { return d.v.Now < d.trustUntil() }
 
 // filter is the last word on safety: it only removes. At most one disruptive step a
 // tick; none but the fence while paused; nothing disruptive while a job owns the data.
+// What ends PostgreSQL goes first: it must not hang on a store that does not answer.
 func (d *decider) filter() {
+	slices.SortStableFunc(d.plan.Steps, func(a, b Step) int { return cmp.Compare(b.urgency(), a.urgency()) })
 	kept, disruptive := d.plan.Steps[:0:0], false
 	for _, s := range d.plan.Steps {
 		if s.Kind == StepFence {

@@ -42,10 +42,10 @@ func (d *decider) leadUntrusted() {
 	d.say("lease_not_trusted", "the lease of term %d is ours in the store, but no renewal of ours is recent enough to trust it", d.lease.Term)
 	w := d.v.Local.Warden
 	switch armed := w.Deadline > d.v.Now && w.Term == d.lease.Term; {
-	case d.v.Stopping:
-		d.stopForExit()
 	case d.mayWrite() && !armed:
 		d.do(Step{Kind: StepFence, Why: because("trust_ended", "trust in the lease of term %d has ended", d.lease.Term)})
+	case d.v.Stopping:
+		d.stopForExit()
 	}
 }
 

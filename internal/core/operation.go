@@ -10,7 +10,11 @@ import (
 // true when it decided the tick.
 func (d *decider) driveOperation() bool {
 	op := d.v.Store.Operation
-	if !op.Active() || d.v.Store.Paused {
+	if !op.Active() {
+		return false
+	}
+	if d.v.Store.Paused {
+		d.say("paused", "the %s waits: the cluster is paused", op.Kind)
 		return false
 	}
 	switch op.Kind {

@@ -85,6 +85,17 @@ func (s Step) Disruptive() bool {
 	return false
 }
 
+// urgency orders a plan: a fence before a stop before everything else.
+func (s Step) urgency() int {
+	switch s.Kind {
+	case StepFence:
+		return 2
+	case StepStop:
+		return 1
+	}
+	return 0
+}
+
 // Memory is what a member remembers between ticks. Losing it may delay, never permit.
 type Memory struct {
 	Proof            SyncProof          `json:"proof,omitzero"`

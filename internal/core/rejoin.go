@@ -40,9 +40,14 @@ func (d *decider) mustFence() bool {
 	return true
 }
 
-// mayWrite: processes exist that accept writes, or may before we look again.
+// mayWrite: processes exist that accept writes, or may before we look again. Not so
+// after the shutdown checkpoint: a handed-over primary ends in peace, under a deadline
+// that still stands should this be a misreading.
 func (d *decider) mayWrite() bool {
 	w := d.v.Local.Warden
+	if d.inst.State == StateStopping && d.cleanlyStopped() {
+		return false
+	}
 	return w.Alive && !w.Empty && (d.inst.Primary || w.Deadline != 0 && !d.inst.Standby())
 }
 
@@ -269,7 +274,11 @@ func (d *decider) diverged(p Peer) bool {
 // when it decided the tick.
 func (d *decider) handleRequest() bool {
 	r := d.v.Store.Request
-	if r == nil || d.v.Store.Paused {
+	if r == nil {
+		return false
+	}
+	if d.v.Store.Paused {
+		d.say("paused", "the request of %s waits: the cluster is paused", r.By)
 		return false
 	}
 	if d.holds() && r.Kind == RequestReinit {

@@ -91,7 +91,7 @@ func (w words) duration(key string, into *time.Duration) bool {
 
 // instant reads a time relative to now, e.g. seen=-6s; "never" is zero.
 func (w words) instant(key string, now Instant, into *Instant) {
-	if v, _ := w.value(key); v == "never" {
+	if v, _ := w.value(key); v == "never" || v == "none" {
 		*into = 0
 		return
 	}
@@ -102,10 +102,9 @@ func (w words) instant(key string, now Instant, into *Instant) {
 }
 
 func (w words) list(key string, into *[]string) {
-	if v, ok := w.value(key); ok {
-		*into = nil
-		if v != "" {
-			*into = strings.Split(v, ",")
+	for _, word := range w {
+		if v, ok := strings.CutPrefix(word, key+"="); ok {
+			*into = strings.FieldsFunc(v, func(r rune) bool { return r == ',' })
 		}
 	}
 }
@@ -523,6 +522,13 @@ func (b *builder) preset(name string) (conf words) {
 	case "vacant":
 		v.Self = "b"
 		b.line("lease", words{"seen=-6s"})
+		b.line("instance", words{"standby", "follows="})
+		b.line("peer", words{"a", "-known", "err=connection_refused"})
+		b.line("peer", words{"c", "standby", "vacant", "follows="})
+		return words{"alone"}
+	case "elected": // b took the lease a moment ago
+		v.Self = "b"
+		b.line("lease", words{"holder=b", "term=6", "beat=1", "revision=51", "seen=-5ms", "renewed=-5ms", "renewedterm=6", "sync=none"})
 		b.line("instance", words{"standby", "follows="})
 		b.line("peer", words{"a", "-known", "err=connection_refused"})
 		b.line("peer", words{"c", "standby", "vacant", "follows="})

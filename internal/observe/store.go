@@ -12,7 +12,10 @@ import (
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
-const storeReadLimit = time.Second
+const (
+	storeReadLimit = time.Second
+	echo           = 50 * time.Millisecond // within which a watch reports our own write
+)
 
 // StoreSource keeps the newest knowledge of the store.
 type StoreSource struct {
@@ -88,6 +91,13 @@ func (s *StoreSource) Renewed(l core.LeaseRecord, revision int64, sent core.Inst
 		s.newest = revision
 		s.known.Lease, s.known.LeaseRevision, s.known.LeaseSeenAt = l, revision, s.Now()
 	}
+}
+
+// JustRenewed says that our own last write of the lease is only an echo away.
+func (s *StoreSource) JustRenewed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known.RenewedAt != 0 && s.Now().Sub(s.known.RenewedAt) < echo
 }
 
 // Term is the newest term seen; for guards.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -135,7 +136,12 @@ func (db *DB) exec(ctx context.Context, what, sql string, args ...any) error {
 // Promote asks a standby to become primary and does not wait: the server's state
 // in Facts tells when it did.
 func (db *DB) Promote(ctx context.Context) error {
-	return db.exec(ctx, "promote", "SELECT pg_promote(false)")
+	err := db.exec(ctx, "promote", "SELECT pg_promote(false)")
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55000" { // recovery is not in progress: it is promoted already
+		return nil
+	}
+	return err
 }
 
 // Checkpoint runs CHECKPOINT on a session of its own and waits for it.

@@ -36,6 +36,11 @@ type Config struct {
 	// The certificate serves as server and as client, so it needs both uses.
 	CertFile, KeyFile, CAFile string
 
+	// AllowedHost must be among the names in the certificates of peers and clients,
+	// where the CA also signs certificates that must not write the store. Empty: the
+	// CA alone decides.
+	AllowedHost string
+
 	// Initial, State and ClusterToken matter only while Dir is empty.
 	Initial      map[string]string // member name to peer URL, this member included
 	State        string            // StateNew or StateExisting
@@ -120,9 +125,11 @@ func (c Config) etcd() (*embed.Config, error) {
 
 	files := transport.TLSInfo{
 		CertFile: c.CertFile, KeyFile: c.KeyFile, TrustedCAFile: c.CAFile, ClientCertAuth: true,
-		// The CA is the cluster's own, so its certificates are members. Matching
-		// their source address as well would only break hosts with several.
+		// Matching the source address as well would only break hosts with several.
 		SkipClientSANVerify: true,
+	}
+	if c.AllowedHost != "" {
+		files.AllowedHostnames = []string{c.AllowedHost}
 	}
 	cfg.PeerTLSInfo, cfg.ClientTLSInfo = files, files
 	cfg.TlsMinVersion = "TLS1.3"

@@ -55,23 +55,19 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
-// start runs etcd's start on a goroutine of its own, which a fatal entry may end.
+// start runs etcd's start on a goroutine of its own, which a fatal entry may
+// end, or leave waiting for another that it ended.
 func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
 	result := make(chan error, 1)
 	go func() {
-		err := ErrFatal
-		defer func() {
-			select {
-			case fault := <-s.errs: // says more
-				err = errors.Join(err, fault)
-			default:
-			}
-			result <- err
-		}()
-		s.etcd, err = embed.StartEtcd(cfg)
+		e, err := embed.StartEtcd(cfg)
+		s.etcd = e
+		result <- err
 	}()
 	select {
 	case err := <-result:
+		return err
+	case err := <-s.errs:
 		return err
 	case <-ctx.Done():
 		go func() { // nobody will have this server

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -262,4 +264,19 @@ func renew(t *testing.T, s store.Store, rev int64) (int64, error) {
 		rev = snap.Entries["lease"].Revision
 	}
 	return rev, err
+}
+
+// TestDamagedData: etcd would end the process here.
+func TestDamagedData(t *testing.T) {
+	c := newCluster(t, "n1")
+	c.stop("n1")
+	cfg := c.config("n1")
+	if err := os.WriteFile(filepath.Join(cfg.Dir, "member", "snap", "db"), []byte("not a database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embed.Start(ctx(t), cfg); !errors.Is(err, embed.ErrFatal) {
+		t.Fatalf("started on damaged data: %v", err)
+	} else {
+		t.Log(err)
+	}
 }
