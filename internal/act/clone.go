@@ -2,7 +2,9 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
@@ -21,10 +23,14 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
 		options := postgres.BackupOptions{Source: source, Instance: r.Server.Instance, Mark: r.mark()}
 		progress(0, "cloning from "+s.Member)
-		err := postgres.BaseBackup(ctx, options, func(p postgres.Progress) {
+		err := waitTurn(ctx, options, func(p postgres.Progress) {
 			percent := 0
 			if p.TotalBytes > 0 {
 				percent = int(min(99, 100*p.DoneBytes/p.TotalBytes))
+			}
+			if p.Text == turnText {
+				progress(0, turnText)
+				return
 			}
 			progress(percent, fmt.Sprintf("cloning from %s: %d of %d MB", s.Member, p.DoneBytes>>20, p.TotalBytes>>20))
 		})
@@ -40,4 +46,26 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 		r.Server.applied("", "") // the files are the source's until they are rendered again
 		return postgres.PruneAside(r.Server.Instance, asideKept)
 	})
+}
+
+const (
+	turnText  = "waiting until the source has been cloned by another member"
+	turnPause = 500 * time.Millisecond
+	turnLimit = time.Minute // then the job ends, and core looks again who leads
+)
+
+// waitTurn is BaseBackup that waits while another member clones from the same source.
+func waitTurn(ctx context.Context, o postgres.BackupOptions, progress func(postgres.Progress)) error {
+	for begun := time.Now(); ; {
+		err := postgres.BaseBackup(ctx, o, progress)
+		if !errors.Is(err, postgres.ErrCloneBusy) || time.Since(begun) > turnLimit {
+			return err
+		}
+		progress(postgres.Progress{Text: turnText})
+		select {
+		case <-time.After(turnPause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

@@ -9,8 +9,10 @@ import (
 // promote makes a primary of the running standby. The guard was checked by step; it
 // is not waited for, as the next views tell when it is writable.
 func (r *Runner) promote(ctx context.Context, s core.Step) error {
-	r.Log.Info("promoting", "term", s.Guard.Term, "why", s.Why.Text)
-	return r.Server.DB.Promote(ctx)
+	return r.Server.promoted.ask(int(s.Guard.Term), func() error {
+		r.Log.Info("promoting", "term", s.Guard.Term, "why", s.Why.Text)
+		return r.Server.DB.Promote(ctx)
+	})
 }
 
 // roles makes sure that pgherd's own roles exist.

@@ -24,12 +24,12 @@ func (r *Runner) putLease(ctx context.Context, s core.Step) error {
 	if s.Lease.Holder != r.Self || s.Lease.Released {
 		return nil
 	}
-	return r.arm(ctx, sent, s.Lease.Term)
+	return r.arm(ctx, sent.Add(s.Lease.TTL.D()-s.Lease.Margin.D()), s.Lease.Term)
 }
 
 // arm gives postgres' guard the new deadline. A deadline that is past already is
 // refused by the warden: then postgres is killed, or must not be promoted.
-func (r *Runner) arm(ctx context.Context, sent core.Instant, term uint64) error {
+func (r *Runner) arm(ctx context.Context, deadline core.Instant, term uint64) error {
 	if r.Server == nil {
 		return nil
 	}
@@ -37,8 +37,7 @@ func (r *Runner) arm(ctx context.Context, sent core.Instant, term uint64) error 
 	if err != nil {
 		return err
 	}
-	ttl, margin := r.Timing()
-	err = c.Arm(ctx, sent.Add(ttl-margin), term)
+	err = c.Arm(ctx, deadline, term)
 	if errors.Is(err, warden.ErrDeadlinePast) {
 		return fmt.Errorf("the renewal took too long: %w", err)
 	}

@@ -25,7 +25,6 @@ type Runner struct {
 	Store    store.Store
 	Ledger   Ledger
 	Now      func() core.Instant
-	Timing   func() (ttl, margin time.Duration)
 	Log      *slog.Logger
 	Warden   func() *warden.Client // nil result: not connected
 	Server   *Server               // nil on a witness
@@ -41,7 +40,7 @@ type Identity struct {
 
 // How long one step may take; a step that needs longer is a job.
 const (
-	stepLimit  = 3 * time.Second
+	planLimit  = 2 * time.Second
 	storeLimit = 900 * time.Millisecond
 )
 
@@ -53,6 +52,9 @@ var (
 
 // Run carries out the steps in order and gives the first failure.
 func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
+	// The next renewal of the lease is behind this plan, so the whole plan is bounded.
+	ctx, cancel := context.WithTimeout(ctx, planLimit)
+	defer cancel()
 	for _, s := range plan.Steps {
 		if err := r.step(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.Kind, err)
@@ -76,8 +78,6 @@ func (r *Runner) step(ctx context.Context, s core.Step) error {
 	if err := r.guard(s.Guard); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepLimit)
-	defer cancel()
 	effect, ok := r.effects()[s.Kind]
 	if !ok {
 		return errors.New("this binary does not know the step")

@@ -23,11 +23,12 @@ type Server struct {
 	StateDir string
 	Source   func(member string) (postgres.Source, bool) // how to reach a member's PostgreSQL
 
-	mu      sync.Mutex
-	key     string
-	follows string
-	good    map[string]string
-	stopped stopSignal
+	mu       sync.Mutex
+	key      string
+	follows  string
+	good     map[string]string
+	stopped  onceAWhile // the postmaster that was told to stop
+	promoted onceAWhile // the term of the promotion that was asked for
 }
 
 // Applied says what was last rendered, and the parameters known to work.

@@ -48,23 +48,26 @@ func (r *Runner) start(ctx context.Context, s core.Step) error {
 	return c.Start(ctx, warden.Command{Path: path, Args: args, Env: env})
 }
 
-// stopSignal remembers the last request to stop, so that a stop that takes a while
-// is not signalled on every tick.
-type stopSignal struct {
-	mu  sync.Mutex
-	pid int
-	at  time.Time
+// onceAWhile remembers the last request, so that what takes a while is not asked for
+// again on every tick.
+type onceAWhile struct {
+	mu sync.Mutex
+	id int
+	at time.Time
 }
 
-// due says whether to signal pid (again).
-func (s *stopSignal) due(pid int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pid == pid && time.Since(s.at) < 5*time.Second {
-		return false
+// ask calls request, unless it succeeded for this id a moment ago.
+func (o *onceAWhile) ask(id int, request func() error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.id == id && time.Since(o.at) < 5*time.Second {
+		return nil
 	}
-	s.pid, s.at = pid, time.Now()
-	return true
+	if err := request(); err != nil {
+		return err
+	}
+	o.id, o.at = id, time.Now()
+	return nil
 }
 
 // stop asks for a fast shutdown: sessions are terminated, not cancelled, so no commit
@@ -75,9 +78,11 @@ func (r *Runner) stop(ctx context.Context, s core.Step) error {
 		return err
 	}
 	pid := c.Status().PostmasterPID
-	if pid == 0 || !r.Server.stopped.due(pid) {
+	if pid == 0 {
 		return nil
 	}
-	r.Log.Info("stopping PostgreSQL", "why", s.Why.Text)
-	return c.Signal(ctx, fastShutdown)
+	return r.Server.stopped.ask(pid, func() error {
+		r.Log.Info("stopping PostgreSQL", "why", s.Why.Text)
+		return c.Signal(ctx, fastShutdown)
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/pgherd/pgherd/internal/act"
 	"github.com/pgherd/pgherd/internal/api"
@@ -115,8 +114,25 @@ func (a *Agent) buildServer() error {
 	if err := a.server.FinishInit(postgres.Mark{ClusterID: a.id.ClusterID, Member: c.Name}); err != nil {
 		return err
 	}
-	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
+	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, allowed: a.mayGuard, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
 	a.runner.Server, a.runner.Warden = a.server, a.warden.client
+	return nil
+}
+
+// mayGuard: a new warden begins by killing what runs in the data directory, so that must
+// not be somebody else's.
+func (a *Agent) mayGuard() error {
+	state, _, mark, err := postgres.DataState(a.server.Instance)
+	switch {
+	case err != nil:
+		return err
+	case state != postgres.DirPresent:
+		return nil
+	case mark == nil:
+		return fmt.Errorf("%s holds a database without pgherd's mark: what may run there is left alone", a.server.Instance.DataDir)
+	case mark.ClusterID != a.id.ClusterID:
+		return fmt.Errorf("%s belongs to cluster %s: what may run there is left alone", a.server.Instance.DataDir, mark.ClusterID)
+	}
 	return nil
 }
 
@@ -139,10 +155,6 @@ func (a *Agent) buildLoop() {
 		a.poke()
 	}
 	a.runner.Ledger = stores
-	a.runner.Timing = func() (ttl, margin time.Duration) {
-		l := a.latest().View.Store.Spec.Lease
-		return l.TTL.D(), l.Margin.D()
-	}
 	a.runner.Identity = act.Identity{ClusterID: a.id.ClusterID, SystemID: func() string { return a.latest().View.Store.Cluster.SystemID }}
 }
 

@@ -14,6 +14,7 @@ type wardenLink struct {
 	options warden.Options
 	log     *slog.Logger
 	poke    func()
+	allowed func() error // nil: a new warden may kill what still runs in the data directory
 
 	mu  sync.Mutex
 	now *warden.Client
@@ -35,11 +36,15 @@ func (w *wardenLink) status() warden.Status {
 // keep runs until ctx ends. Losing the warden is not losing PostgreSQL's fence: the
 // postmaster dies with its warden, and a new warden first kills what is left.
 func (w *wardenLink) keep(ctx context.Context) error {
+	said := ""
 	for ctx.Err() == nil {
 		c := w.client()
 		if c == nil || !c.Status().Alive {
 			if err := w.connect(ctx); err != nil {
-				w.log.Error("no warden", "error", err)
+				if said != err.Error() {
+					w.log.Error("no warden", "error", err)
+				}
+				said = err.Error()
 				select {
 				case <-time.After(500 * time.Millisecond):
 				case <-ctx.Done():
@@ -57,6 +62,9 @@ func (w *wardenLink) keep(ctx context.Context) error {
 }
 
 func (w *wardenLink) connect(ctx context.Context) error {
+	if err := w.allowed(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	c, err := warden.Ensure(ctx, w.options)

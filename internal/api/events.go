@@ -71,21 +71,27 @@ func (s *Server) allEvents(ctx context.Context, members []core.MemberRecord, lim
 	return out
 }
 
-// merge sorts by time and keeps what every member saw only once.
+// merge sorts by time and keeps what every member saw only once. What one member saw
+// twice has happened twice.
 func merge(events []journal.Event, limit int) []journal.Event {
 	slices.SortStableFunc(events, func(a, b journal.Event) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Member, b.Member))
 	})
 	const near = 30 * time.Second // members' clocks and ticks differ
-	seen := map[string]time.Time{}
+	type sighting struct {
+		at time.Time
+		by map[string]bool
+	}
+	seen := map[string]sighting{}
 	merged := []journal.Event{}
 	for _, e := range events {
 		if e.Shared {
 			key := e.Code + "\x00" + e.Text
-			if at, ok := seen[key]; ok && e.At.Sub(at) < near {
+			if s, ok := seen[key]; ok && e.At.Sub(s.at) < near && !s.by[e.Member] {
+				s.by[e.Member] = true
 				continue
 			}
-			seen[key] = e.At
+			seen[key] = sighting{e.At, map[string]bool{e.Member: true}}
 		}
 		merged = append(merged, e)
 	}

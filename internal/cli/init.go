@@ -41,7 +41,7 @@ func (a *app) initCommand() *cobra.Command {
 	}
 	s.flags(cmd)
 	cmd.Flags().StringVar(&cluster, "cluster", cluster, "the cluster's name")
-	cmd.Flags().StringVar(&specFile, "spec", "", "YAML file with the spec to begin with (default: see `pgherd config show`)")
+	cmd.Flags().StringVar(&specFile, "spec", "", "`FILE` (YAML) with the spec to begin with (default: see pgherd config show)")
 	return cmd
 }
 

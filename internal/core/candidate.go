@@ -1,8 +1,11 @@
 package core
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 // vacant says that the lease may be taken: it was released, never taken, or has not
@@ -12,7 +15,7 @@ func (d *decider) vacant() bool {
 	if d.v.Store.LeaseRevision == 0 || d.lease.Released {
 		return true
 	}
-	expires := d.v.Store.LeaseSeenAt.Add(d.spec.Lease.TTL.D())
+	expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())
 	if d.v.Now < expires {
 		d.wakeAt(expires)
 		return false
@@ -55,9 +58,11 @@ func (d *decider) vacantNew() {
 		d.say("waiting_for_bootstrap", "%s makes the cluster's database", d.v.Store.Cluster.BootstrapBy)
 		return
 	}
-	if d.v.Local.Data.State == DataAbsent || d.v.Local.Data.State == DataPresent && d.dataIsOurs() {
-		d.take(because("bootstrap", "this member makes the cluster's database"))
+	if d.v.Local.Data.State == DataBroken {
+		d.say("no_data", "the database is to be made here, and the data directory is broken")
+		return
 	}
+	d.take(because("bootstrap", "this member makes the cluster's database"))
 }
 
 // vacantStopped starts stopped data as a standby, so that how far it reaches is known
@@ -197,11 +202,11 @@ func (d *decider) coveredBySet(heard []Peer) bool {
 		return false
 	}
 	n := 0 // those ahead (they may be tagged no_failover) do not count: they may have what we lack
-	if contains(set.Members, d.v.Self) {
+	if slices.Contains(set.Members, d.v.Self) {
 		n++
 	}
 	for _, p := range heard {
-		if contains(set.Members, p.Name) && p.Instance.Position().Compare(d.inst.Position()) <= 0 {
+		if slices.Contains(set.Members, p.Name) && p.Instance.Position().Compare(d.inst.Position()) <= 0 {
 			n++
 		}
 	}
@@ -218,12 +223,31 @@ func (d *decider) forced() bool {
 	return op.Active() && op.Kind == OpFailover && op.Force && op.To == d.v.Self
 }
 
+// take writes the lease of the next term. Those who were heard at our own position have
+// everything too: they are the sync set from the first moment, so that the next
+// failure finds somebody even if it comes before the promotion.
 func (d *decider) take(why Reason) {
-	d.do(Step{
-		Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Why: why,
-		Lease: &LeaseRecord{Holder: d.v.Self, Term: d.lease.Term + 1, Beat: 1, LSN: d.inst.Position().LSN},
-	})
+	equal := func(p Peer) bool { return p.Instance.Position() == d.inst.Position() }
+	next := d.newLease(d.v.Self, d.inst.Position().LSN, equal)
+	d.do(Step{Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Lease: &next, Why: why})
 	d.wakeIn(0)
+}
+
+// newLease is the first record of the next term. has says which standbys are known to
+// have every commit that the new holder has.
+func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) LeaseRecord {
+	var names []string
+	for _, name := range d.syncEligible() {
+		p, ok := d.peer(name)
+		if name != holder && ok && fresh(p) && p.Instance.Standby() && has(p) {
+			names = append(names, name)
+		}
+	}
+	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin}
+	if k := min(d.spec.SyncStandbys, len(names)); k > 0 && d.synchronous() {
+		l.Sync = SyncSet{Members: names, K: k}
+	}
+	return l
 }
 
 func peerNames(peers []Peer) string {

@@ -109,7 +109,15 @@ func (d *decider) trustUntil() Instant {
 	if !d.holds() || d.v.Store.RenewedTerm != d.lease.Term || d.v.Store.RenewedAt == 0 {
 		return 0
 	}
-	return d.v.Store.RenewedAt.Add(d.spec.Lease.TTL.D() - d.spec.Lease.Margin.D())
+	return d.v.Store.RenewedAt.Add(d.timing().TTL.D() - d.timing().Margin.D())
+}
+
+// timing is that of the lease as it is written; see LeaseRecord.TTL.
+func (d *decider) timing() spec.Lease {
+	if d.lease.TTL == 0 {
+		return d.spec.Lease // nobody holds it yet
+	}
+	return spec.Lease{TTL: d.lease.TTL, Margin: d.lease.Margin, Renew: d.spec.Lease.Renew}
 }
 
 func (d *decider) trusted() bool { return d.v.Now < d.trustUntil() }
@@ -176,20 +184,19 @@ func (d *decider) wakeAt(i Instant) {
 	d.report.WakeAt = min(d.report.WakeAt, max(i, d.v.Now))
 }
 
-func (d *decider) member(name string) (MemberRecord, bool) {
-	i := slices.IndexFunc(d.v.Store.Members, func(m MemberRecord) bool { return m.Name == name })
-	if i < 0 {
-		return MemberRecord{}, false
+func find[T any](list []T, is func(T) bool) (one T, ok bool) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], true
 	}
-	return d.v.Store.Members[i], true
+	return one, false
+}
+
+func (d *decider) member(name string) (MemberRecord, bool) {
+	return find(d.v.Store.Members, func(m MemberRecord) bool { return m.Name == name })
 }
 
 func (d *decider) peer(name string) (Peer, bool) {
-	i := slices.IndexFunc(d.v.Peers, func(p Peer) bool { return p.Name == name })
-	if i < 0 {
-		return Peer{}, false
-	}
-	return d.v.Peers[i], true
+	return find(d.v.Peers, func(p Peer) bool { return p.Name == name })
 }
 
 // fresh says that the peer answered just now.

@@ -70,6 +70,7 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next := d.lease
 	next.Beat++
 	next.Sync = sync
+	next.TTL, next.Margin = d.spec.Lease.TTL, d.spec.Lease.Margin
 	if d.inst.Primary {
 		next.LSN = d.inst.WriteLSN
 	}
@@ -153,7 +154,7 @@ func (d *decider) successor() (string, bool) {
 		if !fresh(p) || p.Stopping || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
 			continue
 		}
-		in := contains(d.lease.Sync.Members, p.Name)
+		in := slices.Contains(d.lease.Sync.Members, p.Name)
 		if in {
 			heard++
 		}

@@ -133,13 +133,19 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 		return true
 	}
 	p, _ := d.peer(op.To)
-	if !fresh(p) || !p.Instance.Standby() || p.Instance.Position().LSN <= d.inst.Checkpoint || p.Instance.Timeline != d.inst.CheckpointTimeline {
+	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
 		return true
 	}
-	d.putLease(LeaseRecord{Holder: op.To, Term: d.lease.Term + 1, Beat: 1, LSN: p.Instance.Position().LSN},
+	d.putLease(d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown),
 		because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
 	return true
+}
+
+// receivedShutdown: the peer's WAL goes beyond the start of our shutdown checkpoint,
+// which is the last record there is.
+func (d *decider) receivedShutdown(p Peer) bool {
+	return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint
 }
 
 // driveRestart restarts members one after the other: those in the queue, or whoever

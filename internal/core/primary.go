@@ -89,12 +89,7 @@ func (d *decider) dropSlots() {
 }
 
 func (d *decider) slot(name string) (Slot, bool) {
-	for _, s := range d.inst.Slots {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Slot{}, false
+	return find(d.inst.Slots, func(s Slot) bool { return s.Name == name })
 }
 
 // conf is the configuration of this member in the given role.

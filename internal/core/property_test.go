@@ -25,6 +25,7 @@ var laws = []law{
 	{"a start as primary and a promotion need a trusted lease and carry its guard", lawGuarded},
 	{"initdb only by the one member that may, into nothing, under the lease", lawInit},
 	{"the lease is taken only when it is vacant", lawTake},
+	{"whoever is elected has every commit that was acknowledged", lawElected},
 	{"the lease is given away only when nothing here can write", lawRelease},
 	{"a primary without a lease is fenced", lawFence},
 	{"at most one disruptive step", lawOneDisruptive},
@@ -93,6 +94,44 @@ func lawTake(_ Memory, v View, plan Plan, _ Report) string {
 		}
 		if next.Term != old.Term && len(next.Sync.Members) != 0 {
 			return "a new term begins with nothing proven"
+		}
+	}
+	return ""
+}
+
+// lawElected restates R + W > N: the members who were heard, are no further than this one
+// and can confirm nothing more, are enough of the set; or the last holder is among them;
+// or this member reached the end that a clean stop left.
+func lawElected(_ Memory, v View, plan Plan, _ Report) string {
+	l, i, op := v.Store.Lease, v.Local.Instance, v.Store.Operation
+	for _, s := range steps(plan, StepPutLease) {
+		if s.Lease.Term == l.Term || s.Lease.Holder != v.Self || v.Store.Cluster.SystemID == "" {
+			continue
+		}
+		if op != nil && op.Kind == OpFailover && op.Force && op.To == v.Self {
+			continue // a person accepted the loss
+		}
+		if !i.Standby() || i.Receiver || !i.ReplayDone {
+			return "this member may still receive, or does not know how far it is"
+		}
+		have := []string{v.Self}
+		for _, p := range v.Peers {
+			still := p.Known && p.Err == "" && p.Age < peerFresh && p.Vacant && p.Term == l.Term && (p.Beat == l.Beat || p.Beat == 0)
+			if still && p.Instance.Standby() && p.Instance.Position().Compare(i.Position()) <= 0 {
+				have = append(have, p.Name)
+			}
+		}
+		n := 0
+		for _, name := range l.Sync.Members {
+			if slices.Contains(have, name) {
+				n++
+			}
+		}
+		enough := len(l.Sync.Members) > 0 && n+l.Sync.K > len(l.Sync.Members)
+		final := l.Final.LSN != 0 && i.Timeline == l.Final.Timeline && i.Position().LSN > l.Final.LSN
+		async := v.Store.Spec.Durability == spec.DurabilityAsync && l.LSN.Sub(i.Position().LSN) <= v.Store.Spec.MaxLagBytes
+		if !enough && !final && !async && !slices.Contains(have, l.Holder) {
+			return fmt.Sprintf("have %v, the set is %s", have, l.Sync.text())
 		}
 	}
 	return ""
@@ -292,7 +331,9 @@ func lawMemory(mem Memory, v View, with Plan) string {
 
 func added(with, without Plan, kinds ...StepKind) (string, bool) {
 	for _, s := range steps(without, kinds...) {
-		same := func(w Step) bool { return w.Kind == s.Kind && w.Standby == s.Standby && leaseChange(w) == leaseChange(s) }
+		same := func(w Step) bool {
+			return w.Kind == s.Kind && w.Standby == s.Standby && leaseChange(w) == leaseChange(s)
+		}
 		renewal := s.Kind == StepPutLease && s.Why.Code == "renew"
 		growth := s.Kind == StepPutLease && s.Why.Code == "sync_set" // judged by the oracle: see TestSyncSet...
 		if !renewal && !growth && !slices.ContainsFunc(with.Steps, same) {
@@ -321,7 +362,9 @@ func asJSON(v any) string {
 
 var names = []string{"a", "b", "c", "x"}
 
-func pick[T any](t *rapid.T, label string, from ...T) T { return rapid.SampledFrom(from).Draw(t, label) }
+func pick[T any](t *rapid.T, label string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(t, label)
+}
 
 func yes(t *rapid.T, label string) bool { return rapid.Bool().Draw(t, label) }
 
@@ -330,6 +373,9 @@ const drawnNow = Instant(1000 * time.Second)
 func drawInstant(t *rapid.T, label string) Instant {
 	return pick(t, label, 0, drawnNow.Add(-20*time.Second), drawnNow.Add(-6*time.Second), drawnNow.Add(-time.Second), drawnNow, drawnNow.Add(time.Second))
 }
+
+// drawPast: memory is of the past.
+func drawPast(t *rapid.T, label string) Instant { return min(drawInstant(t, label), drawnNow) }
 
 func drawLSN(t *rapid.T, label string) wal.LSN {
 	return pick(t, label, wal.LSN(0), 0x1000, 0x5000, 0x5100, ^wal.LSN(0))
@@ -420,19 +466,19 @@ func drawView(t *rapid.T) View {
 }
 
 func drawMemory(t *rapid.T) Memory {
-	m := Memory{VacantSince: drawInstant(t, "vacant since"), VacantTerm: pick(t, "vacant term", uint64(5), 4), RejectedRevision: pick(t, "rejected revision", int64(0), 3)}
-	m.Proof = SyncProof{Names: drawSet(t, "proof").text(), Since: drawInstant(t, "proof since"), LSN: drawLSN(t, "proof lsn")}
+	m := Memory{VacantSince: drawPast(t, "vacant since"), VacantTerm: pick(t, "vacant term", uint64(5), 4), RejectedRevision: pick(t, "rejected revision", int64(0), 3)}
+	m.Proof = SyncProof{Names: drawSet(t, "proof").text(), Since: drawPast(t, "proof since"), LSN: drawLSN(t, "proof lsn")}
 	if yes(t, "has failures") {
 		m.Failures = map[string]Failure{}
 		for _, kind := range []StepKind{StepStart, StepClone, StepRewind, StepInit} {
-			m.Failures[string(kind)] = Failure{Count: pick(t, "count", 0, 1, 2, 9, -1), At: drawInstant(t, "failed at"), Job: drawInstant(t, "failed job")}
+			m.Failures[string(kind)] = Failure{Count: pick(t, "count", 0, 1, 2, 9, -1), At: drawPast(t, "failed at"), Job: drawPast(t, "failed job")}
 		}
 	}
 	if yes(t, "has seen bad") {
 		m.SeenBad = map[string]Instant{}
 		for _, key := range []string{"sync:b", "sync:c", "streaming", "unknown", "degraded", "peer:b", "quiet", "nothing_pending"} {
 			if yes(t, key) {
-				m.SeenBad[key] = drawInstant(t, key+" since")
+				m.SeenBad[key] = drawPast(t, key+" since")
 			}
 		}
 	}
@@ -444,7 +490,7 @@ func TestLawsHoldForArbitraryViews(t *testing.T) {
 		mem, v := drawMemory(t), drawView(t)
 		if wrong := checkLaws(mem, v); wrong != "" {
 			plan, _, report := Decide(mem, v)
-			t.Fatalf("%s\n%s", wrong, describe(v, plan, report))
+			t.Fatalf("%s\n%s%s\n%s", wrong, describe(v, plan, report), asJSON(mem), asJSON(v))
 		}
 	})
 }

@@ -25,8 +25,13 @@ type LeaseRecord struct {
 	Beat     uint64       `json:"beat"` // grows with each renewal, so that the revision changes
 	Released bool         `json:"released,omitempty"`
 	Final    wal.Position `json:"final,omitzero"` // set when released after a clean stop: nothing exists after it
-	LSN      wal.LSN      `json:"lsn,omitempty"`  // the primary's write position at the last beat: what max_lag is measured from
-	Sync     SyncSet      `json:"sync"`
+	// TTL and Margin are those that the holder goes by. Everybody judges this record by its
+	// own timing: a spec that is edited reaches the members at different moments, and a
+	// holder that already trusts a longer ttl would meet a candidate that waits the shorter.
+	TTL    spec.Duration `json:"ttl"`
+	Margin spec.Duration `json:"margin"`
+	LSN    wal.LSN       `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
+	Sync   SyncSet       `json:"sync"`
 }
 
 // SyncSet says where acknowledged commits are: each is on the holder and on at least

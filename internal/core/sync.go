@@ -96,32 +96,22 @@ func (d *decider) proven(set SyncSet) bool {
 // wantedSync is the set for the standbys as they are: those that stream, and those
 // that stopped streaming less than a ttl ago (a short break must not weaken commits).
 func (d *decider) wantedSync() SyncSet {
-	var members []string
-	for _, m := range d.v.Store.Members {
-		if m.Name == d.v.Self || m.Witness || m.Tags.NoSync || m.Tags.NoFailover {
-			continue
-		}
-		s, ok := d.sender(m.Name)
+	eligible := d.syncEligible()
+	members := slices.DeleteFunc(slices.Clone(eligible), func(name string) bool {
+		s, ok := d.sender(name)
 		gone := !ok || !s.Streaming
-		if missing := d.since("sync:"+m.Name, gone); !gone || d.counted(m.Name) && missing < d.spec.Lease.TTL.D() {
-			members = append(members, m.Name)
-		}
+		missing := d.since("sync:"+name, gone)
+		return gone && !(d.counted(name) && missing < d.spec.Lease.TTL.D())
+	})
+	if d.spec.Strict && len(members) < d.spec.SyncStandbys {
+		members = eligible // waits for members that are not there: commits block, as asked
 	}
-	slices.Sort(members)
-	k := d.spec.SyncStandbys
-	if !d.spec.Strict {
-		k = min(k, len(members))
-	}
-	if len(members) < k && d.spec.Strict {
-		members = d.syncEligible() // waits for members that are not there: commits block, as asked
-		k = min(k, len(members))
-	}
-	return SyncSet{Members: members, K: k}
+	return SyncSet{Members: members, K: min(d.spec.SyncStandbys, len(members))}
 }
 
 // counted: the member is part of what commits wait for now.
 func (d *decider) counted(name string) bool {
-	return contains(d.lease.Sync.Members, name) || contains(d.inst.SyncNames, name)
+	return slices.Contains(d.lease.Sync.Members, name) || slices.Contains(d.inst.SyncNames, name)
 }
 
 func (d *decider) syncEligible() []string {
@@ -151,15 +141,8 @@ func (d *decider) firstSync() SyncSet {
 }
 
 func (d *decider) sender(name string) (Sender, bool) {
-	for _, s := range d.inst.Senders {
-		if s.Member == name {
-			return s, true
-		}
-	}
-	return Sender{}, false
+	return find(d.inst.Senders, func(s Sender) bool { return s.Member == name })
 }
-
-func contains(list []string, name string) bool { return slices.Contains(list, name) }
 
 func union(a, b []string) []string {
 	out := slices.Concat(a, b)

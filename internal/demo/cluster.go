@@ -145,6 +145,25 @@ func (c *Cluster) Names() (names []string) {
 	return names
 }
 
+// StateDir is where a member keeps its journal.
+func (c *Cluster) StateDir(name string) string { return newMember(c.dir, name, Ports{}).stateDir() }
+
+// Version is PostgreSQL's.
+func (c *Cluster) Version() string { return c.version }
+
+// PIDs gives the agent's and the warden's PID; 0 is no such process.
+func (c *Cluster) PIDs(name string) (agent, warden int) {
+	for _, p := range c.processes() {
+		switch {
+		case p.member == name && p.kind == kindAgent:
+			agent = p.pid
+		case p.member == name && p.kind == kindWarden:
+			warden = p.pid
+		}
+	}
+	return agent, warden
+}
+
 func (c *Cluster) member(name string) (*member, error) {
 	for _, m := range c.members {
 		if m.name == name {

@@ -137,8 +137,11 @@ func (c *Cluster) sayChanges(s Status) {
 
 // explain adds where things stood when starting failed.
 func (c *Cluster) explain(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errStopped) {
+		return errStopped // whatever it stopped in
+	}
 	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) || errors.Is(err, errStopped) {
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		return err
 	}
 	short, cancel := context.WithTimeout(context.Background(), 2*time.Second)

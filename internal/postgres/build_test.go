@@ -149,10 +149,8 @@ func TestPruneAside(t *testing.T) {
 // interrupted between them is finished, and neither leaves a half.
 func TestInitDBResumes(t *testing.T) {
 	ctx := testContext(t)
-	bin, _, err := FindBinDir("")
-	check(t, err)
 	dir := testDir(t)
-	in := Instance{BinDir: bin, DataDir: filepath.Join(dir, "data"), WalDir: filepath.Join(dir, "wal")}
+	in := Instance{BinDir: testBinDir(t), DataDir: filepath.Join(dir, "data"), WalDir: filepath.Join(dir, "wal")}
 	check(t, os.Mkdir(in.DataDir+".init", 0o700))
 	check(t, os.WriteFile(in.DataDir+".init/half", nil, 0o600))
 	check(t, os.Mkdir(in.WalDir, 0o700)) // an empty directory prepared by the administrator

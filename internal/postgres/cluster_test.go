@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,12 @@ func checkBootstrap(t *testing.T, n *node) {
 	}
 	f := must(n.db.Facts(ctx))(t)
 	c := must(ReadControl(n.in.DataDir))(t)
+	_, program, err := FindBinDir(n.in.BinDir)
+	check(t, err)
+	t.Logf("PostgreSQL %s", program)
+	if f.ServerVersion/10000 != program.Major || version != strconv.Itoa(program.Major) {
+		t.Errorf("the server says %d, its directory %s, the program is %s", f.ServerVersion, version, program)
+	}
 	if f.InRecovery || f.Timeline != 1 || f.SystemID != c.SystemID || f.FlushLSN == 0 || f.Receiver != nil {
 		t.Errorf("facts of a new primary: %+v", f)
 	}

@@ -120,12 +120,19 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
+// testBinDir is PGHERD_TEST_BINDIR (scripts/versions.sh goes through all versions with
+// it), or this machine's newest.
+func testBinDir(t testing.TB) string {
+	t.Helper()
+	bin, _, err := FindBinDir(os.Getenv("PGHERD_TEST_BINDIR"))
+	check(t, err)
+	return bin
+}
+
 func newNode(t testing.TB, ca *testCA, name string, separateWal bool) *node {
 	t.Helper()
-	bin, _, err := FindBinDir("")
-	check(t, err)
 	dir := testDir(t)
-	in := Instance{BinDir: bin, DataDir: filepath.Join(dir, "data"), SocketDir: dir, Port: freePort(t)}
+	in := Instance{BinDir: testBinDir(t), DataDir: filepath.Join(dir, "data"), SocketDir: dir, Port: freePort(t)}
 	if separateWal {
 		in.WalDir = filepath.Join(dir, "wal")
 	}

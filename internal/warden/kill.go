@@ -119,6 +119,26 @@ func leftovers(dataDir string) []process {
 	return found
 }
 
+// commName is how a warden calls itself; that is how another one knows it.
+const commName = "pgherd-warden"
+
+// guarded finds a process that another, living warden is above of; 0 when there is none.
+func guarded(found []process) (pid, warden int) {
+	for _, p := range found {
+		for up := p.ppid; up > 1 && up != os.Getpid(); {
+			if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", up)); strings.TrimSpace(string(name)) == commName {
+				return p.pid, up
+			}
+			parent, err := readProcess(up)
+			if err != nil {
+				break
+			}
+			up = parent.ppid
+		}
+	}
+	return 0, 0
+}
+
 func isOurPostgres(pid int) bool {
 	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	if err != nil {

@@ -83,7 +83,9 @@ func serve(o options, log *slog.Logger) error {
 	if err := becomeReaper(log); err != nil {
 		return err
 	}
-	killLeftovers(o.dataDir, log)
+	if err := killLeftovers(o.dataDir, log); err != nil {
+		return err
+	}
 	w, err := newWarden(o.stateDir, o.dataDir, log)
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func becomeReaper(log *slog.Logger) error {
 	}
 	_, _ = syscall.Setsid() // fails when Ensure has done it
 	_ = os.Chdir("/")
-	_ = os.WriteFile("/proc/self/comm", []byte("pgherd-warden"), 0)
+	_ = os.WriteFile("/proc/self/comm", []byte(commName), 0)
 	lowerOOMScore(os.Getpid(), "-950")
 	// What the fence needs must not have to be read from a disk that hangs. Without
 	// MCL_FUTURE: under a limit that would make Go's own mmap fail.
@@ -167,9 +169,24 @@ func lowerOOMScore(pid int, score string) {
 	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(score), 0)
 }
 
+// guardedFor is how long a warden that is dying may still be seen above its processes.
+const guardedFor = time.Second
+
 // killLeftovers is the fence for the case that the last warden was killed: its postmaster died
-// with it, its busy backends did not. It returns only when none is left.
-func killLeftovers(dataDir string, log *slog.Logger) {
+// with it, its busy backends did not. It returns only when none is left. What a living
+// warden guards is no leftover: then two members were given one data directory.
+func killLeftovers(dataDir string, log *slog.Logger) error {
+	found := leftovers(dataDir)
+	for began := BootNow(); ; found = leftovers(dataDir) {
+		p, guard := guarded(found)
+		if guard == 0 {
+			break
+		}
+		if BootNow().Sub(began) > guardedFor {
+			return fmt.Errorf("%s is in use: process %d of another warden (%d) works there", dataDir, p, guard)
+		}
+		time.Sleep(sweepPauseMax)
+	}
 	if c, err := openCgroup(dataDir); err == nil {
 		if err := c.kill(); err != nil {
 			log.Warn("cgroup.kill of leftovers failed", "error", err)
@@ -177,11 +194,7 @@ func killLeftovers(dataDir string, log *slog.Logger) {
 		defer c.remove()
 	}
 	pause := sweepPauseMin
-	for i := 0; ; i++ {
-		found := leftovers(dataDir)
-		if len(found) == 0 {
-			return
-		}
+	for i := 0; len(found) > 0; i++ {
 		if i%100 == 0 {
 			log.Warn("killing leftovers of an earlier warden", "processes", len(found), "first", found[0].pid)
 		}
@@ -190,7 +203,9 @@ func killLeftovers(dataDir string, log *slog.Logger) {
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, sweepPauseMax)
+		found = leftovers(dataDir)
 	}
+	return nil
 }
 
 // tellParent says "ready", "locked" or the error to whoever spawned us, once.

@@ -1,0 +1,37 @@
+# The two commands to begin with: `make demo` and `make test`.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null)
+DATE    := $(shell git log -1 --format=%cI 2>/dev/null)
+CLI     := github.com/pgherd/pgherd/internal/cli
+LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
+SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
+
+.PHONY: help demo test build lint deps bench-failover clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+demo: deps bin/pgherd ## a cluster of three on this machine, with a tour (ARGS="--no-tour --nodes 5")
+	@bin/pgherd demo $(ARGS)
+
+test: deps ## all tests
+	@scripts/test.sh
+
+build: bin/pgherd ## bin/pgherd, static
+
+bin/pgherd: $(SOURCES)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/pgherd
+
+lint: ## formatting and vet
+	@scripts/lint.sh
+
+deps: ## install what is missing: PostgreSQL, Go modules
+	@scripts/deps.sh
+
+bench-failover: deps bin/pgherd ## measure failover, rejoin and footprint (ARGS="-n 10 --json")
+	@go build -o bin/bench-failover ./bench/failover
+	@bin/bench-failover --exe bin/pgherd $(ARGS)
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,65 @@
+#!/bin/bash
+# Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
+# or newer, from Debian's packages) and the Go modules. It changes nothing that is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "deps: $*" >&2; }
+die() { echo "error: $1" >&2; [ -n "${2:-}" ] && echo "hint: $2" >&2; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"
+	elif command -v sudo >/dev/null; then sudo "$@"
+	else die "'$*' needs root" "run it as root, then repeat make"; fi
+}
+
+# refresh fetches the package lists, once.
+refreshed=
+refresh() {
+	[ -n "$refreshed" ] && return
+	command -v apt-get >/dev/null || die "$1 is missing and this is no Debian" "install $1 by hand"
+	say "apt-get update"
+	as_root apt-get -q update >&2
+	refreshed=1
+}
+install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "$@" </dev/null >&2; }
+
+# Debian's Go is new enough to fetch the toolchain that go.mod names from 1.21 on.
+find_go() {
+	command -v go >/dev/null && return
+	for dir in /usr/local/go/bin /usr/lib/go-1.2[1-9]/bin; do
+		[ -x "$dir/go" ] && die "go is not in PATH" "export PATH=$dir:\$PATH"
+	done
+	refresh go
+	local candidate
+	candidate=$(apt-cache policy golang-go | sed -n 's/.*Candidate: *\(2:\)\?1\.\([0-9]*\).*/\2/p')
+	[ "${candidate:-0}" -ge 21 ] || die "go is missing, and this Debian's own (1.${candidate:-?}) is too old to fetch a newer one" \
+		"install Go from https://go.dev/dl/ into /usr/local/go and put /usr/local/go/bin into PATH"
+	say "installing Go"
+	install golang-go ca-certificates
+}
+
+find_postgres() {
+	local bin
+	for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin; do
+		[ -x "$bin/postgres" ] && [ -x "$bin/psql" ] || continue
+		[ "$("$bin/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 14 ] && return
+	done
+	say "installing PostgreSQL"
+	refresh PostgreSQL
+	install postgresql-common
+	# The package makes and starts a server of its own unless it is told not to; nobody
+	# asked for that one. The administrator's setting is put back afterwards.
+	local conf=/etc/postgresql-common/createcluster.conf
+	as_root cp -p "$conf" "$conf.pgherd"
+	echo 'create_main_cluster = false' | as_root tee -a "$conf" >/dev/null
+	local failed=
+	install postgresql || failed=1
+	as_root mv "$conf.pgherd" "$conf"
+	[ -z "$failed" ] || die "PostgreSQL could not be installed" "apt-get install postgresql says why"
+}
+
+find_go
+find_postgres
+go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
+go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

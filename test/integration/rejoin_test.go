@@ -1,0 +1,171 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDivergedOldPrimaryIsRewound: an operator forces a failover to a member that lacks the
+// last rows. The old primary has WAL that nobody else has: rewind, with the reason.
+func TestDivergedOldPrimaryIsRewound(t *testing.T) {
+	c := shared(t)
+	old := c.waitSync()
+	old.do("config", "set", "durability=async")
+	c.wait(20*time.Second, "async", func() bool {
+		v, err := c.query(old, "SELECT current_setting('synchronous_standby_names')")
+		return err == nil && v == ""
+	})
+	since := time.Now()
+	c.exec(old, "DROP TABLE IF EXISTS diverged; CREATE TABLE diverged (id int)")
+	c.settle(old)
+	// Nobody receives any more; then the primary goes on alone, and dies.
+	for _, s := range c.others(old) {
+		c.exec(s, "ALTER SYSTEM SET primary_conninfo = 'host=192.0.2.77 connect_timeout=1'")
+		c.exec(s, "SELECT pg_reload_conf()")
+	}
+	c.wait(20*time.Second, "no receiver", func() bool {
+		v, err := c.query(old, "SELECT count(*)::text FROM pg_stat_replication")
+		return err == nil && v == "0"
+	})
+	c.exec(old, "INSERT INTO diverged SELECT generate_series(1, 1000)")
+	c.powerCut(old)
+	for _, s := range c.others(old) {
+		c.exec(s, "ALTER SYSTEM RESET ALL")
+	}
+	leader := c.waitLeader(old, 30*time.Second)
+	c.exec(leader, "INSERT INTO diverged VALUES (-1)")
+	old.start()
+	c.waitHealthy()
+	c.expectEvent(leader, since, old.name, "rewind", "the WAL here goes to")
+	for _, m := range c.members {
+		c.wait(10*time.Second, "the new history on "+m.name, func() bool {
+			v, err := c.query(m, "SELECT count(*) || ' ' || min(id) FROM diverged")
+			return err == nil && v == "1 -1"
+		})
+	}
+	leader.do("config", "set", "durability=sync")
+	c.waitSync()
+}
+
+// settle waits until all standbys have replayed what the primary has.
+func (c *cluster) settle(p *member) {
+	c.t.Helper()
+	at := c.must(p, "SELECT pg_current_wal_flush_lsn()::text")
+	for _, s := range c.others(p) {
+		c.wait(20*time.Second, s.name+" to replay "+at, func() bool {
+			v, err := c.query(s, "SELECT (pg_last_wal_replay_lsn() >= $1::text::pg_lsn)::text", at)
+			return err == nil && v == "true"
+		})
+	}
+}
+
+// TestStandbyWithoutItsWALIsClonedAgain: while it was away its slot was lost and the WAL went.
+func TestStandbyWithoutItsWALIsClonedAgain(t *testing.T) {
+	c := shared(t)
+	p := c.waitSync()
+	s := c.others(p)[0]
+	since := time.Now()
+	p.do("config", "set", "postgres.parameters.max_slot_wal_keep_size=1MB", "postgres.parameters.wal_keep_size=0")
+	c.wait(20*time.Second, "the new settings", func() bool {
+		v, err := c.query(p, "SELECT current_setting('max_slot_wal_keep_size') || current_setting('wal_keep_size')")
+		return err == nil && v == "1MB0"
+	})
+	c.powerCut(s)
+	slot := "pgherd_" + s.name
+	c.wait(40*time.Second, "the slot to be lost", func() bool {
+		for range 3 {
+			c.exec(p, "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000)), pg_switch_wal()")
+		}
+		c.exec(p, "CHECKPOINT")
+		v, err := c.query(p, "SELECT coalesce((SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1), 'lost')", slot)
+		return err == nil && v == "lost"
+	})
+	for range 3 { // PostgreSQL recycles two checkpoints later
+		c.exec(p, "SELECT pg_logical_emit_message(false, 'filler', 'x'), pg_switch_wal()")
+		c.exec(p, "CHECKPOINT")
+	}
+	s.start()
+	c.waitHealthy()
+	c.expectEvent(p, since, s.name, "clone", "is gone from")
+	p.do("config", "set", "postgres.parameters.max_slot_wal_keep_size=", "postgres.parameters.wal_keep_size=128MB")
+	c.waitSync()
+	if aside, _ := filepath.Glob(s.data() + ".aside-*"); len(aside) == 0 {
+		t.Error("the old data directory was not kept aside")
+	}
+}
+
+func TestLostDataDirectoryOfAStandbyIsCloned(t *testing.T) {
+	c := shared(t)
+	p := c.waitSync()
+	s := c.others(p)[0]
+	since := time.Now()
+	c.powerCut(s)
+	s.loseData()
+	s.start()
+	c.waitHealthy()
+	c.expectEvent(p, since, s.name, "clone", "this member has no data")
+}
+
+// TestLostDataDirectoryOfThePrimaryIsNeverAnEmptyDatabase: all were stopped, then the
+// primary's disk was lost. Also when it is the first to start, another one must lead.
+func TestLostDataDirectoryOfThePrimaryIsNeverAnEmptyDatabase(t *testing.T) {
+	c := shared(t)
+	p := c.waitSync()
+	l := c.startLoad(2)
+	c.powerCut(c.members...)
+	l.end()
+	p.loseData()
+	p.start()
+	rest := c.others(p)
+	rest[0].start()
+	c.wait(20*time.Second, "the first two to know each other", func() bool {
+		s, ok := p.status()
+		return ok && s.member(p.name).State == "stopped"
+	})
+	if _, err := os.Stat(filepath.Join(p.data(), "PG_VERSION")); err == nil {
+		t.Error("there is a new database")
+	}
+	rest[1].start()
+	if leader := c.waitHealthy(); leader == p {
+		t.Error("the member without data leads")
+	}
+	l.checkRows()
+}
+
+// TestForcedFailover: without enough members that are known to have everything nobody
+// leads, until an operator accepts the loss that is stated.
+func TestForcedFailover(t *testing.T) {
+	c := shared(t)
+	p := c.waitSync()
+	a, b := c.others(p)[0], c.others(p)[1]
+	refused(t, "failover with a primary", a.try("failover", a.name, "--force"), 3, p.name+" leads")
+	c.powerCut(a)
+	c.wait(30*time.Second, "commits on "+b.name, func() bool {
+		s := c.lease().Sync.Members
+		return len(s) == 1 && s[0] == b.name
+	})
+	c.exec(p, "DROP TABLE IF EXISTS forced; CREATE TABLE forced AS SELECT 1 AS id")
+	c.powerCut(p, b)
+	b.breakConf()
+	a.start()
+	b.start()
+	c.waitCondition(40*time.Second, "no_leader")
+	refused(t, "failover without --force", a.try("failover", a.name), 3, "hint: ", "--force")
+	since := time.Now()
+	a.do("failover", a.name, "--force")
+	if leader := c.waitLeader(p, 20*time.Second); leader != a {
+		t.Fatalf("%s leads", leader.name)
+	}
+	b.mendConf()
+	p.start()
+	if leader := c.waitHealthy(); leader != a {
+		t.Errorf("%s leads, not %s", leader.name, a.name)
+	}
+	c.expectEvent(a, since, p.name, "rewind")
+	if log := strings.Join(a.eventsSince(since), "\n"); !strings.Contains(log, "failover to "+a.name) {
+		t.Errorf("the events do not tell of the failover:\n%s", log)
+	}
+}

@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/store/etcd"
+)
+
+// lease is the part of the lease's record that tests read.
+type lease struct {
+	Holder   string
+	Term     uint64
+	Released bool
+	Sync     struct{ Members []string }
+}
+
+// withStore calls f with a client of the embedded store of the first member that runs
+// one; it gives false when none answers.
+func (c *cluster) withStore(f func(ctx context.Context, store *clientv3.Client) bool) bool {
+	for _, m := range c.members {
+		if !m.running() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		store, err := m.dialStore(ctx)
+		if err != nil {
+			cancel()
+			continue
+		}
+		ok := f(ctx, store.Client())
+		cancel()
+		_ = store.Close()
+		if ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *member) dialStore(ctx context.Context) (*etcd.Store, error) {
+	config, err := pki.ClientTLS(pki.Dir(filepath.Join(m.dir, "pki")))
+	if err != nil {
+		return nil, err
+	}
+	return etcd.Dial(ctx, etcd.Config{
+		Endpoints: []string{fmt.Sprintf("https://127.0.0.1:%d", m.store)}, Prefix: "/pgherd", TLS: config, Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// voters counts those that really vote; -1 when the store does not answer.
+func (c *cluster) voters() (n int) {
+	n = -1
+	c.withStore(func(ctx context.Context, store *clientv3.Client) bool {
+		all, err := store.MemberList(ctx)
+		if err != nil {
+			return false
+		}
+		n = 0
+		for _, m := range all.Members {
+			if !m.IsLearner && m.Name != "" {
+				n++
+			}
+		}
+		return true
+	})
+	return n
+}
+
+// lease reads the newest record of leadership.
+func (c *cluster) lease() (l lease) {
+	c.withStore(func(ctx context.Context, store *clientv3.Client) bool {
+		r, err := store.Get(ctx, "/pgherd/", clientv3.WithPrefix())
+		if err != nil {
+			return false
+		}
+		for _, kv := range r.Kvs {
+			if filepath.Base(string(kv.Key)) == "lease" {
+				return json.Unmarshal(kv.Value, &l) == nil
+			}
+		}
+		return true
+	})
+	return l
+}
