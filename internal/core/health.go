@@ -39,8 +39,10 @@ func (d *decider) conditionsOfInstance() {
 	if d.me.Witness {
 		return
 	}
-	if !d.v.Local.Warden.Alive {
+	if d.since("warden", !d.v.Local.Warden.Alive) > peerFresh { // a new agent starts without one
 		d.condition(CondWardenGone, "the warden does not answer")
+	} else if !d.v.Local.Warden.Alive && len(d.report.Reasons) == 0 {
+		d.say("warden_gone", "the warden does not answer yet")
 	}
 	if j := d.v.Local.Job; j.Err != "" && !j.Running && d.inst.State != StateRunning && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
 		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)

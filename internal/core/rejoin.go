@@ -150,6 +150,8 @@ func (d *decider) rejoin(p Peer) {
 		return
 	}
 	switch fork, last := d.forkOf(p), d.inst.LastRecord; {
+	case d.namesake(p):
+		d.clone(p, because("clone", "both this member and %s were promoted to a timeline numbered %d", p.Name, p.Instance.Timeline))
 	case last == 0 && d.rewound():
 		d.startFollowing(because("as_is", "pg_rewind ended well"))
 	case last == 0:
@@ -174,10 +176,19 @@ func (d *decider) forkOf(p Peer) wal.LSN {
 }
 
 // namesake: two members promoted from the same timeline without knowing of each other
-// give their new timelines the same number. Only the histories tell them apart.
+// give their new timelines the same number, and pg_rewind sees nothing to do. The histories
+// tell them apart if the forks differ; and nobody but the primary itself was ever primary
+// on its timeline. (Data that was just cloned still says what its source was.)
 func (d *decider) namesake(p Peer) bool {
 	a, b := d.inst, p.Instance
-	return a.Timeline == b.Timeline && len(a.History) > 0 && len(b.History) > 0 && !slices.Equal(a.History, b.History)
+	forked := len(a.History) > 0 && len(b.History) > 0 && !slices.Equal(a.History, b.History)
+	return a.Timeline == b.Timeline && (forked || a.State == StateStopped && d.wasPrimary() && !d.ended(StepClone))
+}
+
+// ended says that the last job was of this kind and ended well.
+func (d *decider) ended(kind StepKind) bool {
+	j := d.v.Local.Job
+	return j.Kind == string(kind) && !j.Running && j.Err == ""
 }
 
 func (d *decider) startFollowing(why Reason) {
@@ -188,8 +199,7 @@ func (d *decider) rewindID() string { return "rewind-" + strconv.FormatUint(d.le
 
 // rewound: pg_rewind ended well in this term. Doing it once more would change nothing.
 func (d *decider) rewound() bool {
-	j := d.v.Local.Job
-	return j.Kind == string(StepRewind) && j.ID == d.rewindID() && !j.Running && j.Err == ""
+	return d.ended(StepRewind) && d.v.Local.Job.ID == d.rewindID()
 }
 
 func (d *decider) rewindOrClone(p Peer, why Reason) {

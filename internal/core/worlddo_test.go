@@ -124,7 +124,10 @@ func (n *node) finishJob() {
 		}
 		n.data = p.data
 		n.wal, n.tl, n.history, n.ckptTL = slices.Clone(p.wal), p.tl, p.history, p.ckptTL
-		n.control = "in archive recovery"
+		n.control = "in production" // copied with everything else
+		if s.Kind == StepRewind {
+			n.control = "in archive recovery"
+		}
 	}
 }
 

@@ -429,3 +429,27 @@ func TestWorldStrictBlocks(t *testing.T) {
 	w.node("c").startAgent()
 	w.until(10*time.Second, "commits go on", func() bool { return len(w.acked) > before })
 }
+
+// b is elected, promoted, writes and dies before anybody followed; c is elected from the
+// same point. Both call their timeline 2. When b returns it must not follow as it is: that
+// would play c's timeline on top of its own.
+func TestWorldTwoTimelinesOfOneNumber(t *testing.T) {
+	w := startedWorld(t)
+	a, b, c := w.node("a"), w.node("b"), w.node("c")
+	a.killMember()
+	w.until(7*time.Second, "b leads", func() bool { return w.primary() == b })
+	b.write(rec{tl: b.tl, id: -1}) // a commit that nobody was told of
+	b.killMember()
+	if c.tl != 1 || b.tl != 2 {
+		t.Fatal("c followed already: the test shows nothing\n" + w.dump())
+	}
+	w.run(8 * time.Second)
+	if w.primary() == nil { // c may have to wait for one of the others; both are rightful answers
+		a.startAgent()
+		w.until(20*time.Second, "one leads", func() bool { return w.primary() != nil })
+	}
+	b.startAgent()
+	w.until(20*time.Second, "b is back", func() bool { return w.primary() == b || b.streaming() != nil })
+	a.startAgent()
+	w.until(30*time.Second, "all are well", w.settled)
+}

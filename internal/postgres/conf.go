@@ -43,6 +43,7 @@ var confDefaults = map[string]string{
 	"max_locks_per_transaction": "64",
 	"track_commit_timestamp":    "off",
 	"wal_level":                 "replica", // the user may say logical
+	"password_encryption":       "scram-sha-256",
 	// A dead peer is noticed in 10 s rather than 60, and a lost stream is tried again at once.
 	"wal_receiver_timeout":             "10s",
 	"wal_sender_timeout":               "10s",
@@ -88,7 +89,6 @@ func (c Conf) owned() map[string]string {
 		"ssl_cert_file":             c.CertFile,
 		"ssl_key_file":              c.KeyFile,
 		"ssl_ca_file":               c.CAFile,
-		"password_encryption":       "scram-sha-256",
 		"hot_standby":               "on",
 		"hot_standby_feedback":      onOff(c.HotStandbyFeedback),
 		"wal_log_hints":             "on", // pg_rewind needs it
@@ -172,6 +172,9 @@ func checkParameter(name, value string) error {
 	}
 	if name == "wal_level" && value != "replica" && value != "logical" {
 		return fmt.Errorf("wal_level must be replica or logical, not %q", value)
+	}
+	if name == "password_encryption" && value != "scram-sha-256" {
+		return fmt.Errorf("password_encryption must be scram-sha-256, not %q", value) // nothing else lets anybody in
 	}
 	return nil
 }

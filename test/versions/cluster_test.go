@@ -233,7 +233,7 @@ func (m *member) processes() (pids []int) {
 		switch {
 		case program == exe && (bytes.Contains(args, []byte(m.config)) || bytes.Contains(args, []byte(m.dir))):
 			pids = append(pids, pid)
-		case filepath.Dir(program) == binDir && (strings.HasPrefix(cwd, m.dir+"/") || bytes.Contains(args, []byte(m.dir+"/"))):
+		case (filepath.Dir(program) == binDir || filepath.Dir(program) == otherDir) && (strings.HasPrefix(cwd, m.dir+"/") || bytes.Contains(args, []byte(m.dir+"/"))):
 			servers = append(servers, pid)
 		}
 	}

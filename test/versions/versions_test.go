@@ -160,31 +160,43 @@ func TestOtherMajorIsRefused(t *testing.T) {
 	c.waitHealthy()
 }
 
-// TestDataOfAnotherMajorIsRefused: a bin_dir that does not fit the data (an upgrade by
-// mistake) must not touch them.
-func TestDataOfAnotherMajorIsRefused(t *testing.T) {
+// TestDataOfAnotherMajorAreLeftAlone: a bin_dir that does not fit the data (an upgrade by
+// mistake) gives a condition, never a change to them; with the right one all goes on.
+func TestDataOfAnotherMajorAreLeftAlone(t *testing.T) {
 	c := newCluster(t)
 	first := c.found()
+	c.exec(first, "CREATE TABLE kept (id int)", "INSERT INTO kept VALUES (1)")
+	control := filepath.Join(first.dir, "data/global/pg_control")
 	first.powerCut()
 	<-first.ended
-	text := string(must(os.ReadFile(first.config)))
-	if !strings.Contains(text, binDir) {
-		t.Fatalf("no bin_dir in %s", text)
+	before, right := must(os.ReadFile(control)), must(os.ReadFile(first.config))
+	wrong := strings.Replace(string(right), binDir, otherDir, 1)
+	if wrong == string(right) {
+		t.Fatalf("no bin_dir in %s", right)
 	}
-	control := filepath.Join(first.dir, "data/global/pg_control")
-	before := must(os.ReadFile(control))
-	if err := os.WriteFile(first.config, []byte(strings.Replace(text, binDir, otherDir, 1)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(first.config, []byte(wrong), 0o644))
 	first.start()
-	told := ""
-	c.wait(30*time.Second, "the member to say what is wrong", func() bool {
-		told = first.try("status").String()
-		return strings.Contains(told, "17") && strings.Contains(told, "18")
+	c.wait(30*time.Second, "the member to say that PostgreSQL does not start", func() bool {
+		return strings.Contains(first.try("status").stdout, "start_failed")
 	})
-	t.Log(told)
+	t.Log(first.try("status"))
 	if !slices.Equal(before, must(os.ReadFile(control))) {
 		t.Error("the control file was changed")
+	}
+	first.powerCut()
+	<-first.ended
+	check(t, os.WriteFile(first.config, right, 0o644))
+	first.start()
+	c.wait(30*time.Second, "the member to lead again", func() bool {
+		v, err := c.query(first, "SELECT count(*)::text FROM kept")
+		return err == nil && v == "1"
+	})
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
