@@ -3,7 +3,6 @@ package act
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -57,7 +56,7 @@ func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
 	defer cancel()
 	for _, s := range plan.Steps {
 		if err := r.step(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s.Kind, err)
+			return &StepError{Kind: s.Kind, Err: err}
 		}
 	}
 	return nil

@@ -36,7 +36,9 @@ type Agent struct {
 	api      *api.Server
 	major    int // PostgreSQL's here; 0 on a witness
 
-	memory     core.Memory
+	memory core.Memory
+
+	failed     core.StepFailure
 	wake       chan struct{}
 	detaching  atomic.Bool
 	stopSince  atomic.Int64 // unix nanoseconds; 0: not told to stop

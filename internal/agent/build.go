@@ -122,7 +122,7 @@ func (a *Agent) buildServer() error {
 // mayGuard: a new warden begins by killing what runs in the data directory, so that must
 // not be somebody else's.
 func (a *Agent) mayGuard() error {
-	state, _, mark, err := postgres.DataState(a.server.Instance)
+	state, version, mark, err := postgres.DataState(a.server.Instance)
 	switch {
 	case err != nil:
 		return err
@@ -132,6 +132,10 @@ func (a *Agent) mayGuard() error {
 		return fmt.Errorf("%s holds a database without pgherd's mark: what may run there is left alone", a.server.Instance.DataDir)
 	case mark.ClusterID != a.id.ClusterID:
 		return fmt.Errorf("%s belongs to cluster %s: what may run there is left alone", a.server.Instance.DataDir, mark.ClusterID)
+	case mark.Member != a.id.Member:
+		return fmt.Errorf("%s is the data of member %s: what may run there is left alone", a.server.Instance.DataDir, mark.Member)
+	case version != strconv.Itoa(a.major):
+		return fmt.Errorf("%s holds data of PostgreSQL %s, but the programs in %s are of version %d; correct postgres.bin_dir", a.server.Instance.DataDir, version, a.server.Instance.BinDir, a.major)
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/act"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/warden"
@@ -27,17 +30,31 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	ctx, cancel := context.WithTimeout(ctx, tickLimit)
 	defer cancel()
 	view := a.observer.View(ctx)
-	view.Stopping = stopping
+	view.Stopping, view.Failed = stopping, a.failed
 	plan, memory, report := core.Decide(a.memory, view)
 	a.memory = memory
 	entry := journal.Entry{At: time.Now(), View: view, Plan: plan, Report: report}
 	a.publish(entry)
-	if err := a.runner.Run(ctx, plan); err != nil {
+	err := a.runner.Run(ctx, plan)
+	a.noteFailure(plan, err)
+	if err != nil {
 		entry.Outcome = err.Error()
 		a.publish(entry)
 		return min(report.WakeAt, warden.BootNow().Add(100*time.Millisecond))
 	}
 	return report.WakeAt
+}
+
+// noteFailure keeps the last failed step until one of its kind succeeds.
+func (a *Agent) noteFailure(plan core.Plan, err error) {
+	var failed *act.StepError
+	if errors.As(err, &failed) {
+		a.failed = core.StepFailure{Kind: failed.Kind, Text: failed.Err.Error(), At: warden.BootNow()}
+		return
+	}
+	if slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == a.failed.Kind }) {
+		a.failed = core.StepFailure{}
+	}
 }
 
 // sleep waits until wakeAt or until something happened.

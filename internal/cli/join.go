@@ -16,6 +16,7 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 const (
@@ -55,6 +56,7 @@ func (a *app) join(ctx context.Context, s *setup, f *joinFlags, to string) error
 	if err != nil {
 		return usage("", "%s", strings.TrimPrefix(err.Error(), "pki: "))
 	}
+	s.joining = true
 	if err := s.complete(); err != nil {
 		return err
 	}
@@ -108,6 +110,10 @@ func (a *app) joinWith(ctx context.Context, s *setup, token pki.Token, text, to 
 	}
 	if len(answer.StoreEndpoints) > 0 && len(s.m.Store.Endpoints) == 0 {
 		s.m.Store.Endpoints, s.m.Store.Prefix = answer.StoreEndpoints, answer.StorePrefix
+	}
+	if len(s.m.Store.Endpoints) == 0 && s.m.Store.CAFile+s.m.Store.CertFile+s.m.Store.KeyFile != "" {
+		fmt.Fprintln(a.stderr, "warning: the cluster keeps its own store; the --store-… credentials are not used")
+		s.m.Store = spec.Store{}
 	}
 	if err := s.write(a.config, id, keys{ca, []byte(answer.NodeCert), key}, a.stderr); err != nil {
 		return failed("`pgherd remove "+s.m.Name+"` on a member, then join again with a new token", "%w", err)

@@ -18,6 +18,7 @@ type setup struct {
 	apiPort   int
 	peerPort  int
 	storePort int
+	joining   bool
 	user      string // who runs the agent and PostgreSQL; only root chooses
 	major     int    // PostgreSQL's; 0 on a witness
 }
@@ -82,10 +83,22 @@ func (s *setup) complete() error {
 		}
 	}
 	*m = m.WithDefaults()
-	if err := m.Validate(); err != nil {
+	if err := s.validate(); err != nil {
 		return &exitError{ExitUsage, "", err}
 	}
 	return s.findPostgres()
+}
+
+// validate judges the member as it will be: a joining one learns the endpoints of an
+// external store from the cluster, and has only the credentials for it so far.
+func (s *setup) validate() error {
+	m := s.m
+	own := m.Store.CAFile + m.Store.CertFile + m.Store.KeyFile
+	if s.joining && own != "" && len(m.Store.Endpoints) == 0 {
+		m.Store.Endpoints = []string{"https://the.cluster.s:2379"}
+		m = m.WithDefaults()
+	}
+	return m.Validate()
 }
 
 func (s *setup) findPostgres() error {

@@ -70,6 +70,10 @@ func (d *decider) rules() {
 		return
 	}
 	me, ok := d.member(d.v.Self)
+	if !ok && d.v.Store.Cluster.ID == "" {
+		d.say("waiting_for_founding", "the cluster's first records are not written yet")
+		return
+	}
 	if !ok {
 		d.removed()
 		return

@@ -55,10 +55,13 @@ func smallInstance(kind int, at wal.LSN) Instance {
 
 func smallPeer(o *odometer, name string) Peer {
 	p := Peer{Name: name, Known: true, Term: 5, Beat: 9}
-	at := []wal.LSN{0x5000, 0x5100}[o.choose(2)]
-	switch o.choose(4) {
-	case 0:
+	kind := o.choose(4)
+	if kind == 0 {
 		p.Err = "no answer"
+		return p
+	}
+	at := []wal.LSN{0x5080, 0x5000, 0x5100}[o.choose(3)]
+	switch kind {
 	case 1:
 		p.Instance = smallInstance(0, at)
 		p.Instance.Receiver, p.Instance.Streaming = true, true

@@ -18,7 +18,7 @@ func (d *decider) conditions() {
 	}
 	d.conditionsOfStore()
 	d.conditionsOfInstance()
-	if d.inst.Primary && d.trusted() {
+	if d.inst.Primary {
 		d.conditionsOfCluster()
 	}
 }
@@ -48,7 +48,14 @@ func (d *decider) conditionsOfInstance() {
 		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)
 	}
 	if f := d.mem.Failures[string(StepStart)]; f.Count > 1 {
-		d.condition(CondStartFailed, "PostgreSQL ended %d times while starting: %s", f.Count, d.v.Local.Warden.ExitText)
+		text := d.v.Local.Warden.ExitText
+		if d.v.Failed.Kind == StepStart {
+			text = d.v.Failed.Text
+		}
+		d.condition(CondStartFailed, "PostgreSQL did not start, %d times now: %s", f.Count, text)
+	}
+	if f := d.v.Failed; f.Kind != "" && f.Kind != StepStart && d.since("failing:"+string(f.Kind), true) > peerFresh {
+		d.condition(CondStepFailed, "%s: %s", f.Kind, f.Text)
 	}
 	if d.rejected() {
 		d.condition(CondRejected, "PostgreSQL did not start with the spec's parameters; it runs with its last good ones")

@@ -171,7 +171,7 @@ func (d *decider) successor() (string, bool) {
 	if best.Name == "" {
 		return "", false
 	}
-	if d.synchronous() && (len(d.lease.Sync.Members) == 0 || heard < d.lease.Sync.mustHear()) {
+	if d.synchronous() && heard < d.lease.Sync.mustHear() { // never enough of an empty set
 		return "", false
 	}
 	return best.Name, true

@@ -9,8 +9,10 @@ import (
 // TestMain makes rapid try more than its 100 cases: the core is quick. -rapid.checks
 // on the command line still wins.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "3000"); err != nil {
-		panic(err)
+	for name, value := range map[string]string{"rapid.checks": "3000", "rapid.nofailfile": "true"} { // the seed is printed
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

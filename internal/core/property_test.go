@@ -51,7 +51,15 @@ func trustEnd(v View) Instant {
 	if s.LeaseRevision == 0 || s.Lease.Holder != v.Self || s.Lease.Released || s.RenewedTerm != s.Lease.Term || s.RenewedAt == 0 {
 		return 0
 	}
-	return s.RenewedAt.Add(s.Spec.Lease.TTL.D() - s.Spec.Lease.Margin.D())
+	return s.RenewedAt.Add(writtenTiming(s).TTL.D() - writtenTiming(s).Margin.D())
+}
+
+// writtenTiming: everybody goes by what the holder wrote, not by what the spec says by now.
+func writtenTiming(s StoreView) spec.Lease {
+	if s.Lease.TTL == 0 {
+		return s.Spec.Lease
+	}
+	return spec.Lease{TTL: s.Lease.TTL, Margin: s.Lease.Margin}
 }
 
 func lawGuarded(_ Memory, v View, plan Plan, _ Report) string {
@@ -79,7 +87,7 @@ func lawInit(_ Memory, v View, plan Plan, _ Report) string {
 // vacantFor is the rule in plain words, written a second time.
 func vacantFor(v View) bool {
 	s := v.Store
-	return s.LeaseRevision == 0 || s.Lease.Released || v.Now.Sub(s.LeaseSeenAt) >= s.Spec.Lease.TTL.D()
+	return s.LeaseRevision == 0 || s.Lease.Released || v.Now.Sub(s.LeaseSeenAt) >= writtenTiming(s).TTL.D()
 }
 
 func lawTake(_ Memory, v View, plan Plan, _ Report) string {
@@ -92,8 +100,31 @@ func lawTake(_ Memory, v View, plan Plan, _ Report) string {
 		default:
 			return fmt.Sprintf("the lease %+v becomes %+v", old, *next)
 		}
-		if next.Term != old.Term && len(next.Sync.Members) != 0 {
-			return "a new term begins with nothing proven"
+		if wrong := firstSet(v, *next); next.Term != old.Term && wrong != "" {
+			return wrong
+		}
+	}
+	return ""
+}
+
+// firstSet: a new term may only count on members that were seen to have everything.
+func firstSet(v View, next LeaseRecord) string {
+	if n := len(next.Sync.Members); n > 0 && (next.Sync.K < 1 || next.Sync.K > n || v.Store.Spec.Durability != spec.DurabilitySync) {
+		return "the first set is " + next.Sync.text()
+	}
+	for _, name := range next.Sync.Members {
+		if name == v.Self && next.Holder != v.Self {
+			continue // the old primary, cleanly stopped
+		}
+		i := slices.IndexFunc(v.Peers, func(p Peer) bool { return p.Name == name })
+		if i < 0 || name == next.Holder || !v.Peers[i].Known || v.Peers[i].Err != "" || v.Peers[i].Age >= peerFresh || !v.Peers[i].Instance.Standby() {
+			return "the first set counts on " + name
+		}
+		p, mine := v.Peers[i].Instance.Position(), v.Local.Instance
+		equal := next.Holder == v.Self && p == mine.Position()
+		received := next.Holder != v.Self && p.Timeline == mine.CheckpointTimeline && p.LSN > mine.Checkpoint
+		if !equal && !received {
+			return "the first set counts on " + name + ", which may lack something"
 		}
 	}
 	return ""
@@ -423,6 +454,9 @@ func drawStore(t *rapid.T) StoreView {
 		RenewedTerm: pick(t, "renewed term", uint64(5), 5, 0, 4), RenewedAt: drawInstant(t, "renewed"),
 	}
 	s.Lease = LeaseRecord{Holder: pick(t, "holder", "a", "a", "b", "x", ""), Term: 5, Beat: 9, Released: pick(t, "released", false, false, true), LSN: drawLSN(t, "lease lsn"), Sync: drawSet(t, "lease sync")}
+	if yes(t, "lease has timing") {
+		s.Lease.TTL, s.Lease.Margin = pick(t, "ttl", spec.Duration(3*time.Second), spec.Duration(10*time.Second)), spec.Duration(500*time.Millisecond)
+	}
 	s.Lease.Final = pick(t, "final", wal.Position{}, wal.Position{Timeline: 1, LSN: 0x1000}, wal.Position{Timeline: 2, LSN: 0x5100})
 	s.Spec.Durability = pick(t, "durability", spec.DurabilitySync, spec.DurabilitySync, spec.DurabilityAsync)
 	s.Spec.SyncStandbys, s.Spec.Strict = pick(t, "k", 1, 1, 2), pick(t, "strict", false, false, true)

@@ -52,7 +52,9 @@ func (d *decider) mayWrite() bool {
 }
 
 func (d *decider) stopForExit() {
-	if d.v.Local.Warden.Alive && !d.v.Local.Warden.Empty {
+	if !d.v.Local.Warden.Alive {
+		d.say("warden_gone", "the warden does not answer: nothing can be stopped")
+	} else if !d.v.Local.Warden.Empty {
 		d.do(Step{Kind: StepStop, Why: because("leaving", "the agent was told to stop")})
 		d.wakeIn(tickBusy)
 	}

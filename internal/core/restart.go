@@ -68,8 +68,13 @@ func (d *decider) countFailures() {
 	w := d.v.Local.Warden
 	if d.inst.State == StateRunning {
 		delete(d.mem.Failures, string(StepStart))
-	} else if w.ExitedAt != 0 && w.Empty {
-		d.count(string(StepStart), w.ExitedAt, w.ExitText != "" && !w.Fenced)
+	} else {
+		if w.ExitedAt != 0 && w.Empty {
+			d.count(string(StepStart), w.ExitedAt, w.ExitText != "" && !w.Fenced)
+		}
+		if d.v.Failed.Kind == StepStart { // refused before there was a process
+			d.count(string(StepStart), d.v.Failed.At, true)
+		}
 	}
 	f := d.mem.Failures[string(StepStart)]
 	if f.Count >= 2 && len(d.v.Local.Good) > 0 && !maps.Equal(d.spec.Postgres.Parameters, d.v.Local.Good) && d.mem.RejectedRevision == 0 {
@@ -83,7 +88,7 @@ func (d *decider) countFailures() {
 
 func (d *decider) count(kind string, at Instant, failed bool) {
 	f := d.mem.Failures[kind]
-	if f.Job == at {
+	if at <= f.Job { // counted already, or from before what was counted
 		return
 	}
 	if !failed {

@@ -201,6 +201,10 @@ func (b *builder) line(key string, w words) {
 		v.Self = w[0]
 	case "stopping":
 		v.Stopping = !drop
+	case "failed": // a step that act could not carry out
+		v.Failed = StepFailure{Kind: StepKind(w[0])}
+		w.text("text", &v.Failed.Text)
+		w.instant("at", v.Now, &v.Failed.At)
 	case "paused":
 		s.Paused = !drop
 	case "store":

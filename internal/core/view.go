@@ -15,7 +15,16 @@ type View struct {
 	Local Local     `json:"local"`
 	Peers []Peer    `json:"peers"` // every other member of Store.Members, sorted by name
 
+	Failed StepFailure `json:"failed,omitzero"` // the last step that failed and has not succeeded since
+
 	Stopping bool `json:"stopping,omitempty"` // the agent was told to end: hand over or stop PostgreSQL
+}
+
+// StepFailure is a step that act could not carry out.
+type StepFailure struct {
+	Kind StepKind `json:"kind,omitempty"`
+	Text string   `json:"text,omitempty"`
+	At   Instant  `json:"at,omitempty"`
 }
 
 // StoreView is the newest snapshot of the store. Observations are monotonic: a reply

@@ -105,12 +105,25 @@ func (w *world) step() {
 		n.acknowledge()
 	}
 	w.check()
+	views := map[*node]View{}
 	for _, n := range w.nodes {
 		if n.up {
-			n.tick()
+			views[n] = n.view()
+		}
+	}
+	for _, n := range w.nodes {
+		if v, ok := views[n]; ok && n.up {
+			if !racing {
+				v = n.view()
+			}
+			n.tick(v)
 		}
 	}
 }
+
+// racing lets all members look before any acts, so that they decide on what is about to
+// change: only the store's compare-and-swap keeps two of them apart.
+var racing bool
 
 func (w *world) run(d time.Duration) {
 	for range d / worldStep {
@@ -393,8 +406,7 @@ func (n *node) read() {
 	n.known = s
 }
 
-func (n *node) tick() {
-	v := n.view()
+func (n *node) tick(v View) {
 	plan, mem, report := Decide(n.mem, v)
 	n.mem, n.report = mem, report
 	for _, s := range plan.Steps {

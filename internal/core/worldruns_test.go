@@ -453,3 +453,72 @@ func TestWorldTwoTimelinesOfOneNumber(t *testing.T) {
 	a.startAgent()
 	w.until(30*time.Second, "all are well", w.settled)
 }
+
+// All of the above once more, with members that act on what they saw before the others acted.
+func TestWorldRacing(t *testing.T) {
+	racing = true
+	t.Cleanup(func() { racing = false })
+	for name, run := range map[string]func(*testing.T){
+		"Bootstraps":                    TestWorldBootstraps,
+		"PostmasterKilled":              TestWorldPostmasterKilled,
+		"MemberKilledAndBack":           TestWorldMemberKilledAndBack,
+		"AgentRestarted":                TestWorldAgentRestarted,
+		"AgentKilledForGood":            TestWorldAgentKilledForGood,
+		"PrimaryCutOff":                 TestWorldPrimaryCutOff,
+		"TrustLostAndWonAgain":          TestWorldTrustLostAndWonAgain,
+		"AllKilledAndStartedInAnyOrder": TestWorldAllKilledAndStartedInAnyOrder,
+		"OneOfThreeWaits":               TestWorldOneOfThreeWaits,
+		"Switchover":                    TestWorldSwitchover,
+		"SwitchoverInterrupted":         TestWorldSwitchoverInterrupted,
+		"AgentOfPrimaryTold":            TestWorldAgentOfPrimaryTold,
+		"AllTold":                       TestWorldAllTold,
+		"ToldWhileAnOperationHangs":     TestWorldToldWhileAnOperationHangs,
+		"ToldWhilePaused":               TestWorldToldWhilePaused,
+		"PausedPrimaryCrash":            TestWorldPausedPrimaryCrash,
+		"RollingRestart":                TestWorldRollingRestart,
+		"RestartWithRejectedParameters": TestWorldRestartWithRejectedParameters,
+		"ReinitStandby":                 TestWorldReinitStandby,
+		"ReinitInterrupted":             TestWorldReinitInterrupted,
+		"BootstrapInterrupted":          TestWorldBootstrapInterrupted,
+		"DataLost":                      TestWorldDataLost,
+		"ForeignDataReleases":           TestWorldForeignDataReleases,
+		"ForcedFailover":                TestWorldForcedFailover,
+		"MemberRemoved":                 TestWorldMemberRemoved,
+		"Alone":                         TestWorldAlone,
+		"TwoMembers":                    TestWorldTwoMembers,
+		"StrictBlocks":                  TestWorldStrictBlocks,
+		"TwoTimelinesOfOneNumber":       TestWorldTwoTimelinesOfOneNumber,
+	} {
+		t.Run(name, run)
+	}
+}
+
+// Two standbys, equal in all, take the lease at the same moment: one write wins.
+func TestWorldTwoStandAtOnce(t *testing.T) {
+	racing = true
+	t.Cleanup(func() { racing = false })
+	w := startedWorld(t)
+	w.busy = false
+	w.run(time.Second)
+	w.node("a").killMember()
+	b, c := w.node("b"), w.node("c")
+	w.until(7*time.Second, "both stand", func() bool {
+		b.mem.VacantSince, c.mem.VacantSince = 1, 1 // no head start for anybody
+		b.mem.VacantTerm, c.mem.VacantTerm = 1, 1
+		return b.report.Vacant && c.report.Vacant
+	})
+	took := 0
+	for _, n := range []*node{b, c} {
+		v := n.view()
+		plan, _, _ := Decide(n.mem, v)
+		took += len(steps(plan, StepPutLease))
+	}
+	if took != 2 && w.store.Lease.Term == 1 {
+		t.Fatal("only one of them stands: the test shows nothing\n" + w.dump())
+	}
+	w.until(5*time.Second, "one leads", func() bool { return w.primary() != nil })
+	w.run(5 * time.Second)
+	if w.store.Lease.Term != 2 {
+		t.Fatalf("term %d after one failure", w.store.Lease.Term)
+	}
+}

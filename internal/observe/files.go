@@ -23,8 +23,6 @@ type fileCache struct {
 	past      wal.History
 	oldestLSN wal.LSN
 	oldestAt  time.Time
-	limit     map[string]int
-	limitAt   time.Time
 	last      lastKnown
 }
 
@@ -52,18 +50,6 @@ func (c *fileCache) oldest(dataDir string) wal.LSN {
 	return c.oldestLSN
 }
 
-// limits are the ordered settings as the control file has them from the primary.
-func (c *fileCache) limits(ctx context.Context, in postgres.Instance) map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.limitAt) > 4*filesAge {
-		if full, err := postgres.ReadControlFull(ctx, in); err == nil {
-			c.limit, c.limitAt = full.Settings, time.Now()
-		}
-	}
-	return c.limit
-}
-
 // lastRecord finds where stopped WAL ends. It reads all WAL since the last checkpoint,
 // so it is kept until the control file changes.
 func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.Timeline, wal.LSN) {
@@ -73,7 +59,6 @@ func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.T
 	if err != nil {
 		return 0, 0
 	}
-	c.limitAt = time.Time{} // the next start may have new ones
 	if c.last.control == control && c.last.record != 0 {
 		return c.last.timeline, c.last.record
 	}

@@ -156,8 +156,7 @@ func (s *LocalSource) instance(ctx context.Context, w warden.Status) core.Instan
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
 	if i.Primary {
 		i.OldestWAL = s.cache.oldest(s.Instance.DataDir)
-	} else {
-		i.PrimaryLimits = s.cache.limits(ctx, s.Instance)
+		i.PrimaryLimits = nil
 	}
 	return i
 }
@@ -170,7 +169,7 @@ func (s *LocalSource) control(i *core.Instance) {
 		return // absent knowledge: Control stays empty, which permits nothing
 	}
 	i.Control, i.Checkpoint, i.CheckpointTimeline = string(c.State), c.Checkpoint, c.Timeline
-	i.SystemID = c.SystemID
+	i.SystemID, i.PrimaryLimits = c.SystemID, c.Limits.Map()
 }
 
 func (s *LocalSource) stopped(ctx context.Context) core.Instance {
@@ -186,7 +185,6 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 		i.Control = "in archive recovery" // a clone that never ran: the state in the copied file is its source's
 	}
 	i.Timeline, i.LastRecord = s.cache.lastRecord(ctx, s.Instance)
-	i.PrimaryLimits = s.cache.limits(ctx, s.Instance)
 	return i
 }
 

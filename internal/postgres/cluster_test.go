@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -65,7 +66,7 @@ func checkBootstrap(t *testing.T, n *node) {
 		}
 	}
 	full := must(ReadControlFull(ctx, n.in))(t)
-	if full.SystemID != c.SystemID || full.State != c.State || full.Timeline != c.Timeline || full.Settings["max_connections"] != 30 ||
+	if full.SystemID != c.SystemID || !maps.Equal(full.Settings, c.Limits.Map()) || full.State != c.State || full.Timeline != c.Timeline || full.Settings["max_connections"] != 30 ||
 		!full.WalLogHints || full.ChecksumVersion != 1 || full.WalLevel != "replica" {
 		t.Errorf("pg_controldata disagrees: %+v", full)
 	}

@@ -45,6 +45,21 @@ type Control struct {
 	MinRecoveryTimeline wal.Timeline
 	WalSegmentBytes     int64
 	ChecksumVersion     int // 0: no data checksums
+	Limits              Limits
+}
+
+// Limits are the settings that a standby must have at least as large as its primary,
+// as the primary last had them.
+type Limits struct {
+	MaxConnections, MaxWorkerProcesses, MaxWalSenders, MaxPreparedTransactions, MaxLocksPerTransaction int
+}
+
+// Map gives them by their parameters' names.
+func (l Limits) Map() map[string]int {
+	return map[string]int{
+		"max_connections": l.MaxConnections, "max_worker_processes": l.MaxWorkerProcesses, "max_wal_senders": l.MaxWalSenders,
+		"max_prepared_transactions": l.MaxPreparedTransactions, "max_locks_per_transaction": l.MaxLocksPerTransaction,
+	}
 }
 
 // CleanShutdown tells whether no WAL can follow: the server had ended all sessions.
@@ -67,6 +82,7 @@ const (
 	offPrevTimeline  = 52
 	offMinRecovery   = 136
 	offMinRecoveryTL = 144
+	offLimits        = 180 // five ints, in the order of Limits
 	offSegmentBytes  = 228
 	offChecksum      = 252
 	offCRC1300       = 288
@@ -127,7 +143,13 @@ func ParseControl(data []byte) (Control, error) {
 		MinRecoveryTimeline: wal.Timeline(order.Uint32(data[offMinRecoveryTL:])),
 		WalSegmentBytes:     int64(order.Uint32(data[offSegmentBytes:])),
 		ChecksumVersion:     int(order.Uint32(data[offChecksum:])),
+		Limits:              parseLimits(data[offLimits:]),
 	}, nil
+}
+
+func parseLimits(data []byte) Limits {
+	at := func(i int) int { return int(binary.NativeEndian.Uint32(data[4*i:])) }
+	return Limits{at(0), at(1), at(2), at(3), at(4)}
 }
 
 func controlChecksumRight(data []byte, version uint32) bool {

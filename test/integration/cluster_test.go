@@ -96,8 +96,9 @@ func (c *cluster) add() *member {
 	return m
 }
 
+func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
 func (m *member) setupArgs(more ...string) []string {
-	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	args := []string{"--config", m.config, "--name", m.name, "--address", "127.0.0.1", "--state-dir", m.dir,
 		"--pg-port", strconv.Itoa(m.pg), "--listen-api", at(m.api), "--listen-peer", at(m.peer), "--listen-store", at(m.store),
 		"--bin-dir", binDir}

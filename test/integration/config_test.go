@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,12 @@ func TestValueThatOnlyFailsAtStart(t *testing.T) {
 	c := shared(t)
 	p := c.waitSync()
 	pid := p.pid("postmaster")
+	for _, m := range c.members { // what to go back to is known after 3 s of running
+		c.wait(20*time.Second, "good parameters of "+m.name, func() bool {
+			_, err := os.Stat(filepath.Join(m.dir, "good-parameters.json"))
+			return err == nil
+		})
+	}
 	l := c.startLoad(2)
 	if a := p.try("config", "set", "postgres.parameters.shared_buffers=900GB"); a.code != 0 {
 		t.Skipf("it was refused at once, as well as can be: %s", a)

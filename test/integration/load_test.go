@@ -137,6 +137,9 @@ func (l *load) waitAcked(n int) {
 	})
 }
 
+// witness: it has no PostgreSQL to ask.
+func (m *member) witness() bool { return m.c.status().member(m.name).Role == "witness" }
+
 // longestGap is the longest time between two acknowledged writes.
 func (l *load) longestGap() (gap time.Duration) {
 	acks, _ := l.snapshot()
@@ -155,7 +158,7 @@ func (l *load) checkRows() {
 	primary := l.c.waitHealthy()
 	at := l.c.must(primary, "SELECT pg_current_wal_flush_lsn()::text")
 	for _, m := range l.c.members {
-		if !m.running() {
+		if !m.running() || m.witness() {
 			continue
 		}
 		if m != primary {

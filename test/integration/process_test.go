@@ -145,3 +145,5 @@ func (c *cluster) down() {
 		_ = os.RemoveAll(c.dir)
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

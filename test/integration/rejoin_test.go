@@ -8,20 +8,37 @@ import (
 	"time"
 )
 
-// TestDivergedOldPrimaryIsRewound: an operator forces a failover to a member that lacks the
-// last rows. The old primary has WAL that nobody else has: rewind, with the reason.
+// TestDivergedOldPrimaryIsRewound: the old primary has WAL that nobody else has, as durability
+// async permits. It is rewound, with the reason.
 func TestDivergedOldPrimaryIsRewound(t *testing.T) {
 	c := shared(t)
-	old := c.waitSync()
+	since := time.Now()
+	old, leader := c.diverge()
+	old.start()
+	c.waitHealthy()
+	c.expectEvent(leader, since, old.name, "rewind", "the WAL here goes to")
+	for _, m := range c.members {
+		c.wait(10*time.Second, "the new history on "+m.name, func() bool {
+			v, err := c.query(m, "SELECT count(*) || ' ' || min(id) FROM diverged")
+			return err == nil && v == "1 -1"
+		})
+	}
+	leader.do("config", "set", "durability=sync")
+	c.waitSync()
+}
+
+// diverge makes the primary go on alone, and die; another one leads then. The row -1 of
+// the table is the new history's only one. Durability is async afterwards.
+func (c *cluster) diverge() (old, leader *member) {
+	c.t.Helper()
+	old = c.waitSync()
 	old.do("config", "set", "durability=async")
 	c.wait(20*time.Second, "async", func() bool {
 		v, err := c.query(old, "SELECT current_setting('synchronous_standby_names')")
 		return err == nil && v == ""
 	})
-	since := time.Now()
 	c.exec(old, "DROP TABLE IF EXISTS diverged; CREATE TABLE diverged (id int)")
 	c.settle(old)
-	// Nobody receives any more; then the primary goes on alone, and dies.
 	for _, s := range c.others(old) {
 		c.exec(s, "ALTER SYSTEM SET primary_conninfo = 'host=192.0.2.77 connect_timeout=1'")
 		c.exec(s, "SELECT pg_reload_conf()")
@@ -35,19 +52,9 @@ func TestDivergedOldPrimaryIsRewound(t *testing.T) {
 	for _, s := range c.others(old) {
 		c.exec(s, "ALTER SYSTEM RESET ALL")
 	}
-	leader := c.waitLeader(old, 30*time.Second)
+	leader = c.waitLeader(old, 30*time.Second)
 	c.exec(leader, "INSERT INTO diverged VALUES (-1)")
-	old.start()
-	c.waitHealthy()
-	c.expectEvent(leader, since, old.name, "rewind", "the WAL here goes to")
-	for _, m := range c.members {
-		c.wait(10*time.Second, "the new history on "+m.name, func() bool {
-			v, err := c.query(m, "SELECT count(*) || ' ' || min(id) FROM diverged")
-			return err == nil && v == "1 -1"
-		})
-	}
-	leader.do("config", "set", "durability=sync")
-	c.waitSync()
+	return old, leader
 }
 
 // settle waits until all standbys have replayed what the primary has.

@@ -211,7 +211,7 @@ func TestTwoMembersOnOneDataDirectory(t *testing.T) {
 	n.pointAt(p)
 	n.start()
 	c.wait(15*time.Second, "a word about the data directory", func() bool {
-		return strings.Contains(tail(n.logFile(), 4000), "is in use")
+		return strings.Contains(tail(n.logFile(), 4000), "is the data of member "+p.name)
 	})
 	if p.pid("postmaster") != pid || n.pid("postmaster") != 0 {
 		t.Errorf("the primary's postmaster %d is now %d", pid, p.pid("postmaster"))

@@ -90,3 +90,18 @@ func (c *cluster) lease() (l lease) {
 	})
 	return l
 }
+
+// votes: the member's own store is a full voter.
+func (m *member) votes() (yes bool) {
+	m.c.withStore(func(ctx context.Context, store *clientv3.Client) bool {
+		all, err := store.MemberList(ctx)
+		if err != nil {
+			return false
+		}
+		for _, e := range all.Members {
+			yes = yes || e.Name == m.name && !e.IsLearner
+		}
+		return true
+	})
+	return yes
+}
