@@ -103,11 +103,7 @@ func (d *decider) cleanlyStopped() bool { return d.inst.Control == "shut down" }
 
 // wasPrimary: the control file was last written by a primary.
 func (d *decider) wasPrimary() bool {
-	switch d.inst.Control {
-	case "in production", "shut down", "in crash recovery", "shutting down":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"in production", "shut down", "in crash recovery", "shutting down"}, d.inst.Control)
 }
 
 // leadStopped decides between starting in place and letting another member take over.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
@@ -78,22 +79,12 @@ func (c Conf) Key() string { return fmt.Sprintf("%+v", c) } // fmt sorts map key
 
 // Disruptive says whether the step interrupts or replaces this member's PostgreSQL.
 func (s Step) Disruptive() bool {
-	switch s.Kind {
-	case StepFence, StepStart, StepStop, StepPromote, StepInit, StepClone, StepRewind:
-		return true
-	}
-	return false
+	return slices.Contains([]StepKind{StepFence, StepStart, StepStop, StepPromote, StepInit, StepClone, StepRewind}, s.Kind)
 }
 
 // urgency orders a plan: a fence before a stop before everything else.
 func (s Step) urgency() int {
-	switch s.Kind {
-	case StepFence:
-		return 2
-	case StepStop:
-		return 1
-	}
-	return 0
+	return slices.Index([]StepKind{StepStop, StepFence}, s.Kind)
 }
 
 // Memory is what a member remembers between ticks. Losing it may delay, never permit.

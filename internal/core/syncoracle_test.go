@@ -404,3 +404,54 @@ func TestSyncSetLateWrite(t *testing.T) {
 	}
 	play(t, &h, "commit", "c flushes")
 }
+
+// The four orders, one by one, for those who read: what grows, grows in the lease first;
+// what shrinks, shrinks in PostgreSQL first; k the other way round.
+func TestSyncSetOrder(t *testing.T) {
+	settle := []string{"tick", "0.3 s pass", "tick", "0.3 s pass", "tick", "tick"}
+	t.Run("grows in the lease first", func(t *testing.T) {
+		h := newHistory(2)
+		play(t, &h, append([]string{"b streams or stops", "b flushes"}, settle...)...)
+		play(t, &h, "c streams or stops", "c flushes", "tick", "commit", "c flushes", "0.3 s pass", "tick", "commit")
+		if h.set.text() != "any 1 of b, c" || h.end != 3 {
+			t.Fatalf("R=%s, %d commits", h.set.text(), h.end)
+		}
+	})
+	t.Run("shrinks in PostgreSQL first", func(t *testing.T) {
+		h := newHistory(2)
+		play(t, &h, both...)
+		play(t, &h, "commit", "c flushes", "c streams or stops", "tick", "6 s pass", "tick", "0.3 s pass", "tick", "0.3 s pass", "tick", "tick")
+		if h.set.text() != "any 1 of b, c" {
+			t.Fatalf("R=%s before b has what c confirmed", h.set.text())
+		}
+		play(t, &h, "b flushes", "tick")
+		if h.set.text() != "any 1 of b" {
+			t.Fatalf("R=%s", h.set.text())
+		}
+	})
+	t.Run("ends in the lease first", func(t *testing.T) {
+		h := newHistory(2)
+		play(t, &h, both...)
+		play(t, &h, "b streams or stops", "c streams or stops", "tick", "6 s pass", "commit", "tick", "tick")
+		if h.set.text() != "nobody else" || h.acked != h.end {
+			t.Fatalf("R=%s, acked %d of %d", h.set.text(), h.acked, h.end)
+		}
+	})
+	t.Run("k grows in PostgreSQL first and shrinks in the lease first", func(t *testing.T) {
+		h := newHistory(2)
+		play(t, &h, both...)
+		play(t, &h, "commit", "b flushes", "sync_standbys changes")
+		play(t, &h, settle...)
+		if h.set.text() != "any 1 of b, c" {
+			t.Fatalf("R=%s before c has everything", h.set.text())
+		}
+		play(t, &h, "c flushes", "tick")
+		if h.set.text() != "any 2 of b, c" {
+			t.Fatalf("R=%s", h.set.text())
+		}
+		play(t, &h, "sync_standbys changes", "commit", "b flushes", "tick", "tick")
+		if h.set.text() != "any 1 of b, c" || h.acked != h.end {
+			t.Fatalf("R=%s, acked %d of %d", h.set.text(), h.acked, h.end)
+		}
+	})
+}

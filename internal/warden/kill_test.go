@@ -122,6 +122,28 @@ func TestLeftoversAreOnlyPostgresOfThisDataDirectory(t *testing.T) {
 	must(t, os.Rename(moved, i.o.DataDir))
 }
 
+// TestGuardedInstanceIsNoLeftover: a second warden was given the data directory of a
+// first one that lives. Killing what runs there would be an outage, made by a typing error.
+func TestGuardedInstanceIsNoLeftover(t *testing.T) {
+	i := newInstance(t)
+	c := i.running()
+	second := i.o
+	second.StateDir = filepath.Join(i.dir, "second")
+	must(t, makeDir(second.StateDir))
+	other, err := Ensure(ctx(t), second)
+	if err == nil {
+		other.Close()
+		t.Fatal("it was started")
+	}
+	if !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("it does not say why: %v", err)
+	}
+	if s := c.Status(); s.PostmasterPID == 0 || !alive(s.PostmasterPID) {
+		t.Error("the first one's postgres is gone")
+	}
+	i.connect()
+}
+
 func TestKillHitsOnlyTheSameProcess(t *testing.T) {
 	start := func() (*exec.Cmd, process) {
 		cmd := exec.Command("sleep", "1000")

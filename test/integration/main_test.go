@@ -44,11 +44,19 @@ func prepare(dir string) error {
 		return err
 	}
 	exe = filepath.Join(dir, "pgherd")
+	if given := os.Getenv("PGHERD_EXE"); given != "" { // where there is no Go, such as for another user
+		exe = given
+		return prepareServer()
+	}
 	build := exec.Command("go", "build", "-trimpath", "-o", exe, "../../cmd/pgherd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building pgherd: %w\n%s", err, out)
 	}
+	return prepareServer()
+}
+
+func prepareServer() error {
 	if binDir = newestPostgres(); binDir == "" {
 		return fmt.Errorf("no PostgreSQL 14 or newer in /usr/lib/postgresql: `make deps` installs it")
 	}

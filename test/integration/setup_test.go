@@ -202,7 +202,7 @@ func TestTwoMembersOnOneDataDirectory(t *testing.T) {
 	p := c.waitSync()
 	pid := p.pid("postmaster")
 	d := newCluster(t)
-	d.spoil("another cluster", p, pid, "data_other_cluster")
+	d.spoil("another cluster", p, pid)
 	n := c.others(p)[0]
 	c.t = t
 	n.signal(syscall.SIGTERM)
@@ -226,13 +226,13 @@ func TestTwoMembersOnOneDataDirectory(t *testing.T) {
 }
 
 // spoil starts a cluster whose first member was pointed at the data of m.
-func (c *cluster) spoil(what string, m *member, pid int, code string) {
+func (c *cluster) spoil(what string, m *member, pid int) {
 	c.t.Helper()
 	n := c.add()
 	n.init()
 	n.pointAt(m)
 	n.start()
-	c.waitCondition(20*time.Second, code)
+	c.waitAnyCondition(20*time.Second, n.name, "data_other_cluster", "data_foreign")
 	if m.pid("postmaster") != pid || n.pid("postmaster") != 0 {
 		c.t.Errorf("%s: the postmaster %d is now %d", what, pid, m.pid("postmaster"))
 	}
