@@ -10,7 +10,7 @@ import (
 	"github.com/pgherd/pgherd/internal/postgres"
 )
 
-const asideKept = 1 // data directories set aside: the last one, in case it holds commits of its own
+const asideKept = 2 // data directories set aside: an ordinary clone must not push out the one that diverged
 
 // clone copies the primary's data beside ours and puts it in place; what was there
 // is renamed aside, never deleted first.

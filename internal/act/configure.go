@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
@@ -11,6 +12,9 @@ import (
 func (r *Runner) configure(ctx context.Context, s core.Step) error {
 	conf, hba, ident, err := r.Server.conf(*s.Conf)
 	if err != nil {
+		return err
+	}
+	if err := r.tryParameters(ctx, s.Conf.Params); err != nil {
 		return err
 	}
 	if err := postgres.EnsureInclude(r.Server.Instance); err != nil {
@@ -25,13 +29,30 @@ func (r *Runner) configure(ctx context.Context, s core.Step) error {
 		}
 	}
 	r.Server.applied(s.Conf.Key(), s.Conf.Follow)
+	r.Server.tried(s.Conf.Params)
 	return nil
 }
+
+// tryParameters asks PostgreSQL about changed parameters before they are written: of a
+// file with one bad value a running server ignores everything, the sync set included.
+func (r *Runner) tryParameters(ctx context.Context, params map[string]string) error {
+	if r.Server.hasTried(params) {
+		return nil
+	}
+	if state, _, _, err := postgres.DataState(r.Server.Instance); err != nil || state != postgres.DirPresent {
+		return err
+	}
+	return postgres.TryParameters(ctx, r.Server.Instance, r.Server.merged(params))
+}
+
+const reloadLimit = 500 * time.Millisecond // a busy session must leave time for the signal
 
 // reload asks by SQL where it can be asked, else by signal: a server that recovers and
 // is not open yet reads its new primary_conninfo all the same.
 func (r *Runner) reload(ctx context.Context) error {
-	if err := r.Server.DB.Reload(ctx); err == nil {
+	short, cancel := context.WithTimeout(ctx, reloadLimit)
+	defer cancel()
+	if err := r.Server.DB.Reload(short); err == nil {
 		return nil
 	}
 	c, err := r.warden()

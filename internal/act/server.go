@@ -2,6 +2,7 @@ package act
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,6 +27,7 @@ type Server struct {
 	mu       sync.Mutex
 	key      string
 	follows  string
+	accepted map[string]string // parameters that PostgreSQL found well-formed
 	good     map[string]string
 	stopped  onceAWhile // the postmaster that was told to stop
 	promoted onceAWhile // the term of the promotion that was asked for
@@ -78,6 +80,26 @@ func (s *Server) saveGood(params map[string]string) error {
 	return nil
 }
 
+// merged adds the member's own parameters, which have the last word.
+func (s *Server) merged(params map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, params)
+	maps.Copy(out, s.Config.Postgres.Parameters)
+	return out
+}
+
+func (s *Server) tried(params map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted = params
+}
+
+func (s *Server) hasTried(params map[string]string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted != nil && maps.Equal(s.accepted, params)
+}
+
 // conf turns core's wish into the files' content.
 func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
 	out := postgres.Conf{
@@ -85,13 +107,7 @@ func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
 		CertFile: s.PKI.NodeCert(), KeyFile: s.PKI.NodeKey(), CAFile: s.PKI.CACert(),
 		SynchronousStandbyNames: postgres.SyncNames(c.Sync.K, c.Sync.Members),
 		HotStandbyFeedback:      true,
-		Parameters:              map[string]string{},
-	}
-	for k, v := range c.Params {
-		out.Parameters[k] = v
-	}
-	for k, v := range s.Config.Postgres.Parameters { // the member's own file has the last word
-		out.Parameters[k] = v
+		Parameters:              s.merged(c.Params),
 	}
 	if c.Follow != "" {
 		source, _ := s.Source(c.Follow)

@@ -36,6 +36,7 @@ type Agent struct {
 	api      *api.Server
 	major    int // PostgreSQL's here; 0 on a witness
 
+	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
 
 	failed     core.StepFailure
@@ -59,7 +60,7 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	if a.voter != nil {
 		parts.Go(func() error { return a.voter.keep(background, a) })
 	}
-	if a.id.First {
+	if a.id.First && !a.hasFounded() {
 		parts.Go(func() error { return a.found(background) })
 	}
 	stopping, stop := context.WithCancel(background)
@@ -73,6 +74,10 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 			a.detaching.Store(true)
 			a.poke()
 		case <-background.Done():
+			// A part has failed. A new process is better than a stop: PostgreSQL runs on
+			// under the warden until the deadline, and the supervisor starts us again.
+			a.detaching.Store(true)
+			a.poke()
 		}
 		return nil
 	})
@@ -125,6 +130,7 @@ func (a *Agent) watch(ctx context.Context) error {
 
 // publish writes the tick down and shows it to the API and the other members.
 func (a *Agent) publish(e journal.Entry) {
+	a.newest.Store(&e)
 	a.journal.Record(e)
 	a.rememberMount(e.View)
 	if e.Outcome != "" {

@@ -143,7 +143,7 @@ func (a *Agent) mayGuard() error {
 func (a *Agent) buildLoop() {
 	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.store, Now: warden.BootNow}
 	a.observer = &observe.Observer{
-		Self: a.o.Config.Name, Now: warden.BootNow, Store: stores, Job: a.jobs.View,
+		Self: a.o.Config.Name, Ordinal: a.id.Ordinal, Now: warden.BootNow, Store: stores, Job: a.jobs.View,
 		Peers: &observe.PeerSource{Self: a.o.Config.Name, Client: a.peers, Now: warden.BootNow},
 	}
 	if a.server != nil {
@@ -162,7 +162,13 @@ func (a *Agent) buildLoop() {
 	a.runner.Identity = act.Identity{ClusterID: a.id.ClusterID, SystemID: func() string { return a.latest().View.Store.Cluster.SystemID }}
 }
 
-func (a *Agent) latest() journal.Entry { return a.journal.Latest() }
+// latest is this process's last tick; empty before the first.
+func (a *Agent) latest() journal.Entry {
+	if e := a.newest.Load(); e != nil {
+		return *e
+	}
+	return journal.Entry{}
+}
 
 // source says how to reach another member's PostgreSQL.
 func (a *Agent) source(member string) (postgres.Source, bool) {

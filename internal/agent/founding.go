@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/api"
@@ -37,7 +39,7 @@ func (a *Agent) found(ctx context.Context) error {
 		snapshot, err := a.snapshot(ctx)
 		if err == nil {
 			if _, ok := snapshot.Entries[records.KeyCluster]; ok {
-				return nil
+				return a.founded()
 			}
 			for _, f := range first {
 				if err = a.putOnce(ctx, f.key, f.record); err != nil {
@@ -47,7 +49,7 @@ func (a *Agent) found(ctx context.Context) error {
 		}
 		if err == nil {
 			a.poke()
-			return nil
+			return a.founded()
 		}
 		a.o.Log.Warn("the store does not take the cluster's first records yet", "error", err)
 		select {
@@ -56,6 +58,19 @@ func (a *Agent) found(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// foundedName marks a state directory whose cluster exists. Without it a store that was
+// lost would make a first member found the cluster a second time, over live data.
+const foundedName = "founded"
+
+func (a *Agent) founded() error {
+	return WriteFile(filepath.Join(a.o.Config.StateDir, foundedName), []byte(a.id.ClusterID+"\n"), 0o600)
+}
+
+func (a *Agent) hasFounded() bool {
+	_, err := os.Stat(filepath.Join(a.o.Config.StateDir, foundedName))
+	return err == nil
 }
 
 func (a *Agent) putOnce(ctx context.Context, key string, record any) error {

@@ -24,6 +24,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := dropPrivileges(o.Config.StateDir); err != nil {
 		return err
 	}
+	forgetPG()
 	id, err := LoadIdentity(o.Config.StateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s belongs to no cluster yet: `pgherd init` makes one, `pgherd join` joins one", o.Config.StateDir)

@@ -46,6 +46,16 @@ func environment(uid uint32) []string {
 	return append(env, "HOME="+home, "USER="+name, "LOGNAME="+name)
 }
 
+// forgetPG removes libpq's variables: a PGSERVICE or PGTARGETSESSIONATTRS of whoever
+// started the agent must not steer its own connections.
+func forgetPG() {
+	for _, kv := range os.Environ() {
+		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "PG") && !strings.HasPrefix(key, "PGHERD_") {
+			os.Unsetenv(key)
+		}
+	}
+}
+
 func userName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

@@ -35,6 +35,9 @@ type voter struct {
 // begin starts the server where it is known to belong: with its old data, or as the
 // first of the cluster. Everybody else asks the running members first (see step).
 func (v *voter) begin(ctx context.Context, first bool) error {
+	if _, err := os.Stat(v.foundedFile()); err == nil {
+		first = false // once founded, lost store data comes back from the others, never from nothing
+	}
 	if !first && !v.config.HasData() {
 		return nil
 	}
@@ -107,13 +110,18 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 		return true, err
 	}
 	v.remember(a, all)
-	view := a.journal.Latest().View
+	view := a.latest().View
 	me := slices.IndexFunc(all, func(m embed.Member) bool { return slices.Contains(m.PeerURLs, v.config.PeerAdvertise) })
 	switch {
 	case me < 0 && v.entitled(all, view.Store.Members):
 		return true, v.grow(ctx, a)
 	case me < 0:
 		return len(all) < votersMax, nil // somebody goes first, or our record is not there yet
+	case v.running() == nil && all[me].Started && !all[me].Learner && !v.config.HasData():
+		// A voter that has forgotten what it voted for must not come back under its old
+		// number: it is removed, and joins anew as a learner.
+		v.log.Warn("this member's share of the store is lost; it joins the quorum anew")
+		return true, embed.Remove(ctx, a.store.Client(), all[me].ID)
 	case v.running() == nil:
 		return true, v.join(ctx, all)
 	case all[me].Learner:
@@ -167,8 +175,9 @@ func (v *voter) join(ctx context.Context, all []embed.Member) error {
 // members that are gone for good, and does not keep raft's leadership, so that losing
 // the primary does not cost an election of the store as well.
 func (v *voter) lead(ctx context.Context, a *Agent, all []embed.Member, view core.View) (busy bool, err error) {
-	if view.Store.Lease.Holder != v.config.Name || !view.Store.Known {
-		return false, nil
+	l := view.Store
+	if !l.Known || l.Lease.Holder != v.config.Name || l.RenewedTerm != l.Lease.Term || l.Err != "" {
+		return false, nil // only who leads now, and knows the members of now
 	}
 	for _, e := range all {
 		gone := e.Name != "" && !slices.ContainsFunc(view.Store.Members, func(m core.MemberRecord) bool { return m.Name == e.Name })
@@ -208,6 +217,8 @@ func (v *voter) remember(a *Agent, all []embed.Member) {
 		}
 	}
 }
+
+func (v *voter) foundedFile() string { return filepath.Join(v.stateDir, foundedName) }
 
 func (v *voter) endpointsFile() string { return filepath.Join(v.stateDir, "endpoints.json") }
 

@@ -20,6 +20,12 @@ func (d *decider) vacant() bool {
 		d.wakeAt(expires)
 		return false
 	}
+	// Seen unchanged by a read that was sent after the ttl: a member that has only lost the
+	// store itself would cut its replication from a healthy primary otherwise.
+	if d.v.Store.ReadAt < expires {
+		d.say("lease_unread", "the lease was not seen to change for its ttl, but the store has not answered since")
+		return false
+	}
 	return true
 }
 
@@ -78,13 +84,13 @@ func (d *decider) vacantStopped() {
 			}
 		}
 	}
-	d.start(true, d.conf("", SyncSet{}), because("stand", "nobody leads: started as a standby to see how far its WAL reaches"))
+	d.start(true, d.standbyConf(""), because("stand", "nobody leads: started as a standby to see how far its WAL reaches"))
 }
 
 // vacantStandby stops the receiver for good and stands for election. A standby whose
 // receiver runs could still confirm commits of the old primary after it was counted.
 func (d *decider) vacantStandby() {
-	alone := d.conf("", SyncSet{})
+	alone := d.standbyConf("")
 	settled := alone.Key() == d.v.Local.ConfKey || d.lease.Released // released: nobody is left who could send
 	if d.inst.Receiver || !settled {
 		d.configure(alone, because("detach", "the lease of term %d is vacant: no more WAL of %s is confirmed", d.lease.Term, d.lease.Holder))
@@ -108,7 +114,7 @@ func (d *decider) vacantStandby() {
 func (d *decider) heard() []Peer {
 	var out []Peer
 	for _, p := range d.v.Peers {
-		same := p.Term == d.lease.Term && (p.Beat == d.lease.Beat || p.Beat == 0)
+		same := p.Term == d.lease.Term && p.Beat == d.lease.Beat && !p.Instance.Receiver
 		if fresh(p) && p.Vacant && same && p.Instance.Standby() && p.Instance.SystemID == d.inst.SystemID {
 			out = append(out, p)
 		}

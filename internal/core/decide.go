@@ -11,15 +11,16 @@ import (
 
 // Timing that is not the user's to choose. Each bounds a wait, none guards safety.
 const (
-	peerFresh   = 3 * time.Second        // an answer older than this says nothing about now
-	tickIdle    = time.Second            // look again at least this often
-	tickBusy    = 25 * time.Millisecond  // while an operation waits for a fact
-	settleTime  = 300 * time.Millisecond // for all backends to have read new settings
-	rankDelay   = time.Second            // head start of each better ranked equal candidate
-	renewSlack  = 20 * time.Millisecond
-	opTimeout   = 30 * time.Second // an operation that does not get past a phase is taken back
-	streamGrace = 2 * time.Second  // a standby that does not stream is examined after this
-	backoffMax  = time.Minute
+	peerFresh       = 3 * time.Second        // an answer older than this says nothing about now
+	tickIdle        = time.Second            // look again at least this often
+	tickBusy        = 25 * time.Millisecond  // while an operation waits for a fact
+	overriddenLimit = 5 * time.Second        // for our own settings to be in effect
+	settleTime      = 300 * time.Millisecond // for all WAL senders to have read new settings
+	rankDelay       = time.Second            // head start of each better ranked equal candidate
+	renewSlack      = 20 * time.Millisecond
+	opTimeout       = 30 * time.Second // an operation that does not get past a phase is taken back
+	streamGrace     = 2 * time.Second  // a standby that does not stream is examined after this
+	backoffMax      = time.Minute
 )
 
 // decider carries one decision. Rules add steps and reasons to it.
@@ -74,7 +75,7 @@ func (d *decider) rules() {
 		d.say("waiting_for_founding", "the cluster's first records are not written yet")
 		return
 	}
-	if !ok {
+	if !ok || d.v.Ordinal != 0 && me.Ordinal != d.v.Ordinal {
 		d.removed()
 		return
 	}

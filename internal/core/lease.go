@@ -1,6 +1,10 @@
 package core
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/pgherd/pgherd/internal/spec"
+)
 
 // lead is what the holder of the lease does.
 func (d *decider) lead() {
@@ -70,11 +74,30 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next := d.lease
 	next.Beat++
 	next.Sync = sync
-	next.TTL, next.Margin = d.spec.Lease.TTL, d.spec.Lease.Margin
+	next.TTL, next.Margin = d.lastingTiming()
 	if d.inst.Primary {
 		next.LSN = d.inst.WriteLSN
 	}
 	d.putLease(next, why)
+}
+
+// lastingTiming: a longer trust begins with the next renewal, a shorter one only with the
+// next term. Trust that was earned under the longer cannot be taken back (the warden's
+// deadline moves forward only), while the others would wait the shorter at once.
+func (d *decider) lastingTiming() (ttl, margin spec.Duration) {
+	now, want := d.timing(), d.spec.Lease
+	if want.TTL < now.TTL || want.TTL-want.Margin < now.TTL-now.Margin {
+		return now.TTL, now.Margin
+	}
+	return want.TTL, want.Margin
+}
+
+// confirm puts a renewal before what follows when the outcome of our last write of the
+// lease is not known: it may have been a release or a hand-over that still lands.
+func (d *decider) confirm() {
+	if f := d.v.Failed; f.Kind == StepPutLease && f.At > d.v.Store.RenewedAt && !slices.ContainsFunc(d.plan.Steps, isPutLease) {
+		d.putRenewal(d.lease.Sync, because("renew", "the lease is confirmed before PostgreSQL may write: the last answer to a write of it is missing"))
+	}
 }
 
 func isPutLease(s Step) bool { return s.Kind == StepPutLease }
@@ -116,7 +139,7 @@ func (d *decider) leadStopped() {
 		return
 	}
 	if !d.wasPrimary() {
-		d.start(true, d.conf("", SyncSet{}), because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
+		d.start(true, d.standbyConf(""), because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
 		return
 	}
 	if d.v.Local.Warden.ExitText != "" {
@@ -125,6 +148,7 @@ func (d *decider) leadStopped() {
 			return
 		}
 	}
+	d.confirm()
 	d.start(false, d.conf("", d.firstSync()), because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
 }
 

@@ -103,6 +103,7 @@ type Memory struct {
 type SyncProof struct {
 	Names string  `json:"names,omitempty"`
 	Since Instant `json:"since,omitempty"` // in effect without a break since
+	On    bool    `json:"on,omitempty"`    // see switchedOn
 	LSN   wal.LSN `json:"lsn,omitempty"`   // sampled settleTime later: backends read new settings one by one
 }
 

@@ -25,13 +25,14 @@ func (d *decider) promote() {
 		return
 	}
 	if d.inst.Receiver {
-		d.configure(d.conf("", SyncSet{}), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
+		d.configure(d.standbyConf(""), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
 		return
 	}
 	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
 	d.configure(d.conf("", d.firstSync()), why)
 	d.createSlots()
+	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Why: why})
 }
 
@@ -104,6 +105,22 @@ func (d *decider) conf(follow string, sync SyncSet) Conf {
 		}
 	}
 	return c
+}
+
+// standbyConf is the configuration of a standby. It names everybody for commits to
+// wait for: it has none, but the switch from "nobody" to "somebody" is made by the
+// checkpointer, who may be in a long fsync when the promotion comes, while a change from
+// somebody to somebody else is read by each session itself.
+func (d *decider) standbyConf(follow string) Conf {
+	return d.conf(follow, d.waitForAny())
+}
+
+func (d *decider) waitForAny() SyncSet {
+	if !d.synchronous() {
+		return SyncSet{}
+	}
+	names := d.syncEligible()
+	return SyncSet{Members: names, K: min(d.spec.SyncStandbys, len(names))}
 }
 
 func (d *decider) configure(c Conf, why Reason) {

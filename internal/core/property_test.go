@@ -147,7 +147,7 @@ func lawElected(_ Memory, v View, plan Plan, _ Report) string {
 		}
 		have := []string{v.Self}
 		for _, p := range v.Peers {
-			still := p.Known && p.Err == "" && p.Age < peerFresh && p.Vacant && p.Term == l.Term && (p.Beat == l.Beat || p.Beat == 0)
+			still := p.Known && p.Err == "" && p.Age < peerFresh && p.Vacant && p.Term == l.Term && p.Beat == l.Beat
 			if still && p.Instance.Standby() && p.Instance.Position().Compare(i.Position()) <= 0 {
 				have = append(have, p.Name)
 			}

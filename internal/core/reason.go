@@ -57,6 +57,7 @@ const (
 	CondWardenGone    Code = "warden_gone"
 	CondRemoved       Code = "removed"
 	CondStepFailed    Code = "step_failed"
+	CondOverridden    Code = "sync_overridden"
 )
 
 type entry struct {
@@ -83,6 +84,7 @@ var catalogue = map[Code]entry{
 	CondSlotLost:      {Warning, "the member needed WAL that is gone; it is cloned again by itself"},
 	CondWardenGone:    {Error, "the process that guards PostgreSQL is gone; the agent starts a new one"},
 	CondRemoved:       {Error, "this member was removed from the cluster; delete its state_dir and data, or join again under a new token"},
+	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names; pgherd sets it"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
 }
 

@@ -131,12 +131,12 @@ func (d *decider) followStarting(p Peer) {
 		if d.v.Local.ConfKey != "" && d.configuredFor(p.Name) {
 			return
 		}
-		d.configure(d.conf(p.Name, SyncSet{}), because("follow", "%s leads term %d", p.Name, d.lease.Term))
+		d.configure(d.standbyConf(p.Name), because("follow", "%s leads term %d", p.Name, d.lease.Term))
 	}
 }
 
 func (d *decider) configuredFor(name string) bool {
-	return d.conf(name, SyncSet{}).Key() == d.v.Local.ConfKey
+	return d.standbyConf(name).Key() == d.v.Local.ConfKey
 }
 
 // rejoin is the ladder for stopped data: follow as is, rewind, clone. Each rung
@@ -149,6 +149,12 @@ func (d *decider) rejoin(p Peer) {
 			return
 		}
 		d.startFollowing(because("as_is", "this was a standby; %s is not primary yet", d.lease.Holder))
+		return
+	}
+	if d.inst.Control == "in archive recovery" {
+		// A standby that crashed recovers as a standby, and is judged when it runs. Outside
+		// of archive recovery its recovery would end in a record its primary never wrote.
+		d.startFollowing(because("as_is", "a standby that did not stop cleanly recovers as a standby"))
 		return
 	}
 	switch fork, last := d.forkOf(p), d.inst.LastRecord; {
@@ -194,7 +200,7 @@ func (d *decider) ended(kind StepKind) bool {
 }
 
 func (d *decider) startFollowing(why Reason) {
-	d.start(true, d.conf(d.lease.Holder, SyncSet{}), why)
+	d.start(true, d.standbyConf(d.lease.Holder), why)
 }
 
 func (d *decider) rewindID() string { return "rewind-" + strconv.FormatUint(d.lease.Term, 10) }
@@ -252,7 +258,7 @@ func (d *decider) followRunning(p Peer) {
 	if d.configuredFor(d.lease.Holder) {
 		d.dropSlots()
 	} else if fresh(p) || d.inst.Follows == "" {
-		d.configure(d.conf(d.lease.Holder, SyncSet{}), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
+		d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
 	}
 	d.markGood()
 	broken := d.since("streaming", !d.inst.Streaming)

@@ -186,7 +186,11 @@ func (b *builder) configured(w words) {
 	follow, set := "", SyncSet{}
 	w.text("follow", &follow)
 	w.set("sync", &set)
-	b.v.Local.ConfKey = newDecider(b.mem, b.v).conf(follow, set).Key()
+	d := newDecider(b.mem, b.v)
+	b.v.Local.ConfKey = d.conf(follow, set).Key()
+	if !b.v.Local.Instance.Primary && len(set.Members) == 0 {
+		b.v.Local.ConfKey = d.standbyConf(follow).Key()
+	}
 }
 
 func (b *builder) line(key string, w words) {
@@ -201,6 +205,8 @@ func (b *builder) line(key string, w words) {
 		v.Self = w[0]
 	case "stopping":
 		v.Stopping = !drop
+	case "ordinal":
+		v.Ordinal, _ = strconv.Atoi(w[0])
 	case "failed": // a step that act could not carry out
 		v.Failed = StepFailure{Kind: StepKind(w[0])}
 		w.text("text", &v.Failed.Text)

@@ -54,13 +54,19 @@ func (d *decider) syncSets() (record, conf SyncSet) {
 }
 
 func (d *decider) syncMove(r, p, want SyncSet) (record, conf SyncSet) {
+	if d.since("overridden", len(r.Members) > 0 && !p.within(r)) > overriddenLimit {
+		// Somebody else set what commits wait for (ALTER SYSTEM outranks our file). The lease
+		// must not promise more than PostgreSQL keeps.
+		d.condition(CondOverridden, "PostgreSQL waits for %s; pgherd set %s", p.text(), r.text())
+		return SyncSet{}, want
+	}
 	grown := union(r.Members, want.Members)
 	switch {
 	case len(want.Members) == 0 && len(r.Members) > 0:
 		// Nobody is left. First the store says that only we have what comes next, then
 		// (next tick, r is empty) PostgreSQL stops waiting.
 		return SyncSet{}, p
-	case p.text() == want.text() && r.text() != want.text() && d.proven(want):
+	case p.text() == want.text() && r.text() != want.text() && d.switchedOn(r) && d.proven(want):
 		return want, want
 	case len(r.Members) == 0:
 		return r, want
@@ -70,6 +76,27 @@ func (d *decider) syncMove(r, p, want SyncSet) (record, conf SyncSet) {
 		return SyncSet{Members: grown, K: r.K}, p
 	}
 	return r, want
+}
+
+// within: every commit that waited for s is on enough of r.
+func (s SyncSet) within(r SyncSet) bool {
+	return s.K >= r.K && !slices.ContainsFunc(s.Members, func(name string) bool { return !slices.Contains(r.Members, name) })
+}
+
+// switchedOn: PostgreSQL waits for somebody at all. From "nobody" to "somebody" the
+// checkpointer throws the switch, which it does not while it writes or flushes. A checkpoint
+// that was asked for after the change and is done proves that it has read it.
+func (d *decider) switchedOn(r SyncSet) bool {
+	if len(r.Members) > 0 || d.mem.Proof.On {
+		return true
+	}
+	id, j := fmt.Sprintf("sync-%d", d.mem.Proof.Since), d.v.Local.Job
+	if j.Kind == string(StepCheckpoint) && j.ID == id && !j.Running && j.Err == "" {
+		d.mem.Proof.On = true
+		return true
+	}
+	d.job(Step{Kind: StepCheckpoint, ID: id, Why: because("sync_switch", "commits count as kept on standbys only when PostgreSQL is known to wait")})
+	return false
 }
 
 // proven: every member of the set has flushed what was acknowledged before the set

@@ -37,6 +37,7 @@ type history struct {
 	confs    []appliedConf
 	stale    bool // facts still show the configuration before the newest
 	confKey  string
+	job      Job
 	members  []historyMember
 	end      int // newest commit
 	acked    int // newest acknowledged commit: with it all before it
@@ -93,7 +94,7 @@ func (h *history) view() View {
 		v.Peers = append(v.Peers, Peer{Name: name, Known: true, Instance: Instance{State: StateRunning, SystemID: "7"}})
 	}
 	v.Local = Local{Warden: Warden{Alive: true, Deadline: h.now.Add(time.Second), Term: 1}, Instance: i, ConfKey: h.confKey,
-		Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}}
+		Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Job: h.job}
 	return v
 }
 
@@ -121,6 +122,8 @@ func (h *history) tick(outcome int) {
 				return // the first failure ends the tick
 			}
 			h.putLease(s)
+		case StepCheckpoint:
+			h.job = Job{Kind: string(s.Kind), ID: s.ID, EndedAt: h.now}
 		case StepConfigure:
 			h.confs = append(h.confs, appliedConf{s.Conf.Sync, h.now})
 			h.confKey = s.Conf.Key()
@@ -229,7 +232,7 @@ func (h *history) key() string {
 	for _, c := range h.confs {
 		fmt.Fprintf(&b, "|%s %v", c.set.text(), h.now.Sub(c.at) >= settleTime)
 	}
-	fmt.Fprintf(&b, "|%v %v", h.stale, h.confKey != "")
+	fmt.Fprintf(&b, "|%v %v %v", h.stale, h.confKey != "", h.mem.Proof.On)
 	for _, m := range h.members {
 		fmt.Fprintf(&b, "|%d %v", min(h.end-m.flush, 2), m.streaming)
 	}

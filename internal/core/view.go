@@ -9,11 +9,12 @@ import (
 
 // View is everything that may influence a decision, gathered once per tick.
 type View struct {
-	Now   Instant   `json:"now"`
-	Self  string    `json:"self"`
-	Store StoreView `json:"store"`
-	Local Local     `json:"local"`
-	Peers []Peer    `json:"peers"` // every other member of Store.Members, sorted by name
+	Now     Instant   `json:"now"`
+	Self    string    `json:"self"`
+	Ordinal int       `json:"ordinal"` // of this member's own identity; another one in the store is another member of our name
+	Store   StoreView `json:"store"`
+	Local   Local     `json:"local"`
+	Peers   []Peer    `json:"peers"` // every other member of Store.Members, sorted by name
 
 	Failed StepFailure `json:"failed,omitzero"` // the last step that failed and has not succeeded since
 
@@ -190,7 +191,7 @@ type Peer struct {
 	Instance Instance      `json:"instance"`
 	Job      Job           `json:"job"`
 	Term     uint64        `json:"term"`               // newest term it has seen
-	Beat     uint64        `json:"beat,omitempty"`     // Report.Beat; 0 from an agent that does not tell
+	Beat     uint64        `json:"beat,omitempty"`     // Report.Beat
 	Vacant   bool          `json:"vacant"`             // it judged the lease of (Term, Beat) vacant and its receiver stopped for good
 	Stopping bool          `json:"stopping,omitempty"` // its agent was told to end
 	Rejected bool          `json:"rejected"`           // it fell back to its last good parameters

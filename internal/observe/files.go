@@ -14,6 +14,8 @@ import (
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
+const lastRecordLimit = 5 * time.Minute
+
 const filesAge = 5 * time.Second // for what changes slowly and costs a directory or a process to read
 
 // fileCache spares reading slow things every tick.
@@ -24,6 +26,13 @@ type fileCache struct {
 	oldestLSN wal.LSN
 	oldestAt  time.Time
 	last      lastKnown
+}
+
+// forget drops what belongs to data that may have been replaced.
+func (c *fileCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timeline, c.past, c.oldestAt, c.last = 0, nil, time.Time{}, lastKnown{}
 }
 
 func (c *fileCache) history(dataDir string, tl wal.Timeline) wal.History {

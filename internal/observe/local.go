@@ -111,6 +111,7 @@ func (s *LocalSource) Invalidate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++
+	s.cache.forget()
 	s.known = core.Local{Data: core.Data{State: core.DataUnknown, Text: "being read again"}, Instance: core.Instance{State: core.StateUnknown}}
 }
 
@@ -184,7 +185,12 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	if _, err := os.Stat(s.Instance.DataDir + "/backup_label"); err == nil {
 		i.Control = "in archive recovery" // a clone that never ran: the state in the copied file is its source's
 	}
-	i.Timeline, i.LastRecord = s.cache.lastRecord(ctx, s.Instance)
+	// Reading all WAL since the last checkpoint takes as long as it takes; a limit that
+	// it never meets would make "not known" of a fact.
+	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecordLimit)
+	defer cancel()
+	i.Timeline, i.LastRecord = s.cache.lastRecord(long, s.Instance)
+	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
 	return i
 }
 

@@ -17,12 +17,13 @@ const (
 
 // Observer gathers views.
 type Observer struct {
-	Self  string
-	Now   func() core.Instant
-	Store *StoreSource
-	Local *LocalSource // nil on a witness
-	Peers *PeerSource
-	Job   func() core.Job
+	Self    string
+	Ordinal int // of this member's identity
+	Now     func() core.Instant
+	Store   *StoreSource
+	Local   *LocalSource // nil on a witness
+	Peers   *PeerSource
+	Job     func() core.Job
 }
 
 // View reads everything once. It takes at most storeWait plus what the kernel needs.
@@ -36,7 +37,7 @@ func (o *Observer) View(ctx context.Context) core.View {
 	wg.Go(func() { o.Peers.wait(ctx) })
 	wg.Wait()
 
-	v := core.View{Self: o.Self, Now: o.Now()}
+	v := core.View{Self: o.Self, Ordinal: o.Ordinal, Now: o.Now()}
 	v.Store = o.Store.view()
 	if o.Local != nil {
 		v.Local = o.Local.view()

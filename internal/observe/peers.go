@@ -3,6 +3,7 @@ package observe
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -58,7 +59,7 @@ func (s *PeerSource) ask(ctx context.Context, members []core.MemberRecord) {
 			s.peers[m.Name] = one
 		}
 		address := net.JoinHostPort(m.Address, strconv.Itoa(m.APIPort))
-		done := one.flight.start(func() { one.read(context.WithoutCancel(ctx), s, m.Name, address) })
+		done := one.flight.start(func() { one.read(context.WithoutCancel(ctx), s, m, address) })
 		s.asked = append(s.asked, asked{one, done})
 	}
 }
@@ -81,7 +82,7 @@ func (s *PeerSource) wait(ctx context.Context) {
 	}
 }
 
-func (o *onePeer) read(ctx context.Context, s *PeerSource, name, address string) {
+func (o *onePeer) read(ctx context.Context, s *PeerSource, m core.MemberRecord, address string) {
 	ctx, cancel := context.WithTimeout(ctx, peerReadLimit)
 	defer cancel()
 	sent := s.Now()
@@ -91,8 +92,8 @@ func (o *onePeer) read(ctx context.Context, s *PeerSource, name, address string)
 	switch {
 	case err != nil:
 		o.err = err.Error()
-	case status.Name != name:
-		o.err = "another member answers at " + address + ": " + status.Name
+	case status.Name != m.Name || status.Ordinal != m.Ordinal:
+		o.err = fmt.Sprintf("another member answers at %s: %s, joined as number %d", address, status.Name, status.Ordinal)
 	case sent >= o.sent:
 		o.last, o.known, o.sent, o.err = status, true, sent, ""
 	}
@@ -118,7 +119,7 @@ func (o *onePeer) view(name string, now core.Instant) core.Peer {
 	defer o.mu.Unlock()
 	return core.Peer{
 		Name: name, Known: o.known, Age: time.Duration(now - o.sent), Err: o.err,
-		Instance: o.last.Instance, Job: o.last.Job, Term: o.last.Term,
+		Instance: o.last.Instance, Job: o.last.Job, Term: o.last.Term, Beat: o.last.Beat,
 		Vacant: o.last.Vacant, Rejected: o.last.Rejected, Stopping: o.last.Stopping,
 	}
 }

@@ -6,11 +6,13 @@ import "github.com/pgherd/pgherd/internal/core"
 // mutual TLS, to local commands by the unix socket.
 type Status struct {
 	Name     string        `json:"name"`
+	Ordinal  int           `json:"ordinal"` // with Name it names one joining
 	Version  string        `json:"version"`
 	Witness  bool          `json:"witness,omitempty"`
 	Instance core.Instance `json:"instance"`
 	Job      core.Job      `json:"job"`
 	Term     uint64        `json:"term"`
+	Beat     uint64        `json:"beat"`
 	Vacant   bool          `json:"vacant"`
 	Rejected bool          `json:"rejected"`
 	Stopping bool          `json:"stopping,omitempty"`

@@ -50,6 +50,7 @@ var confDefaults = map[string]string{
 	"wal_retrieve_retry_interval":      "100ms",
 	"wal_receiver_status_interval":     "1s",
 	"wal_keep_size":                    "128MB",
+	"synchronous_commit":               "on", // remote_write would lose acknowledged WAL with a standby's crash
 	"tcp_keepalives_idle":              "10",
 	"tcp_keepalives_interval":          "5",
 	"tcp_keepalives_count":             "3",

@@ -64,6 +64,11 @@ func (in Instance) pinned() [][2]string {
 		{"unix_socket_directories", quoteListItem(in.SocketDir)},
 		{"hba_file", in.path(HBAFile)},
 		{"ident_file", in.path(IdentFile)},
+		// What every promise rests on, whatever postgresql.conf or ALTER SYSTEM say.
+		{"fsync", "on"},
+		{"full_page_writes", "on"},
+		{"data_sync_retry", "off"},
+		{"recovery_min_apply_delay", "0"},
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 // as it stands, without changing a file or a running server. Its complaint is a
 // *ConfigError. The values travel in a private file, never on a command line.
 func TryParameters(ctx context.Context, in Instance, parameters map[string]string) error {
+	if there, err := exists(in.path(ConfFile)); err != nil || !there {
+		return err // nothing was ever rendered here: there is no whole configuration to add to
+	}
 	dir, err := os.MkdirTemp("", "pgherd-try-")
 	if err != nil {
 		return fmt.Errorf("trying parameters: %w", err)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,7 +46,7 @@ func ParseCluster(yaml []byte) (Cluster, error) {
 	if err := p.list.orNil(); err != nil {
 		return Cluster{}, err
 	}
-	return c, nil
+	return c.withOrdered(), nil
 }
 
 // Validate lists every problem, as Errors; nil is good.
@@ -70,6 +71,13 @@ func (c Cluster) check(p *problems) {
 		p.add("max_lag_bytes", "", "%d: want 0 or more", c.MaxLagBytes)
 	}
 	p.checkParameters("postgres.parameters", c.Postgres.Parameters, FromCluster)
+	for _, name := range orderedNames {
+		if value, ok := c.Postgres.Parameters[name]; ok {
+			if _, err := strconv.Atoi(value); err != nil { // core compares them as numbers
+				p.add("postgres.parameters."+name, "", "%q: want a decimal number", value)
+			}
+		}
+	}
 	for i, r := range c.Postgres.HBA {
 		r.check(p, indexed("postgres.hba", i))
 	}
@@ -95,6 +103,11 @@ func (r HBARule) check(p *problems, at string) {
 	p.hbaNames(at+".databases", r.Databases, "")
 	p.hbaNames(at+".users", r.Users, "+")
 	p.hbaFrom(at+".from", r.From)
+	for _, user := range r.Users {
+		if role := strings.TrimPrefix(user, "+"); role == "postgres" || strings.HasPrefix(role, "pgherd_") {
+			p.add(at+".users", "name the roles of your applications", "%s: the administrator comes over the unix socket only, and pgherd's roles by its own rules", user)
+		}
+	}
 	if r.Auth != "scram-sha-256" && r.Auth != "cert" {
 		p.add(at+".auth", "", "%q: want scram-sha-256 or cert", r.Auth)
 	}

@@ -29,7 +29,7 @@ func TestDefaultClusterRoundTrips(t *testing.T) {
 	golden(t, "cluster_rich.yaml", rich.YAML())
 	for _, want := range []Cluster{c, bare, rich} {
 		got, err := ParseCluster(want.YAML())
-		if err != nil || !reflect.DeepEqual(got, want) {
+		if err != nil || !reflect.DeepEqual(got, want.withOrdered()) {
 			t.Errorf("YAML: %v\ngot  %+v\nwant %+v\n%s", err, got, want, want.YAML())
 		}
 		data, err := json.Marshal(want)
@@ -53,9 +53,32 @@ func TestParseClusterKeepsDefaults(t *testing.T) {
 	}
 	want := DefaultCluster()
 	want.Durability, want.Lease.TTL = DurabilityAsync, Duration(10*time.Second)
-	want.Postgres.Parameters = map[string]string{"work_mem": "8MB"} // taken whole
+	want.Postgres.Parameters = map[string]string{"work_mem": "8MB"} // taken whole,
+	want = want.withOrdered()                                       // but for those whose order is kept
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// A standby must know how much its primary has of these; a parameter that was removed,
+// or written as 0x32, would have no order that could be kept.
+func TestOrderedParametersAreAlwaysThereAndDecimal(t *testing.T) {
+	c, err := DefaultCluster().Set("postgres.parameters.max_connections", "")
+	if err != nil || c.Postgres.Parameters["max_connections"] != "100" {
+		t.Errorf("removed: %v, max_connections %q", err, c.Postgres.Parameters["max_connections"])
+	}
+	if _, err := DefaultCluster().Set("postgres.parameters.max_connections", "0x132"); err == nil {
+		t.Error("0x132 passes for a number")
+	}
+}
+
+func TestReservedRolesAreNotLetInByRules(t *testing.T) {
+	for _, user := range []string{"postgres", "+postgres", "pgherd_rewind"} {
+		c := DefaultCluster()
+		c.Postgres.HBA = append(c.Postgres.HBA, HBARule{Databases: []string{"all"}, Users: []string{user}, From: "samenet", Auth: "cert"})
+		if err := c.Validate(); err == nil {
+			t.Errorf("%s: accepted, though no member could render the rule", user)
+		}
 	}
 }
 
@@ -83,7 +106,7 @@ func TestClusterProblems(t *testing.T) {
 		"commit":        {"postgres: {parameters: {synchronous_commit: OFF}}", "use durability: async"},
 		"password":      {"postgres: {parameters: {password_encryption: md5}}", "only scram-sha-256"},
 		"reserved":      {"postgres: {parameters: {superuser_reserved_connections: 0}}", "pgherd needs one"},
-		"senders":       {"postgres: {parameters: {max_wal_senders: 1}}", "from 3 up"},
+		"senders":       {"postgres: {parameters: {max_wal_senders: 1}}", "from 12 up"},
 		"trust":         {"postgres: {hba: [{databases: [all], users: [all], from: samenet, auth: trust}]}", `postgres.hba[0].auth: "trust": want scram-sha-256 or cert`},
 		"internet":      {"postgres: {hba: [{databases: [all], users: [all], from: 0.0.0.0/0, auth: cert}]}", "the whole internet"},
 		"host bits":     {"postgres: {hba: [{databases: [all], users: [all], from: 10.0.0.1/8, auth: cert}]}", "write 10.0.0.0/8"},

@@ -94,7 +94,7 @@ func valueProblem(name, value string) string {
 	case "superuser_reserved_connections":
 		return atLeast(v, 1, "pgherd needs one to act when clients take all others")
 	case "max_wal_senders", "max_replication_slots":
-		return atLeast(v, 3, "each standby takes one, and a clone two")
+		return atLeast(v, 12, "a cluster may grow to ten members, each takes one, and a clone two")
 	}
 	return ""
 }
@@ -108,12 +108,24 @@ func atLeast(value string, least int, why string) string {
 
 // Ordered says whether a standby refuses to run with a smaller value than the
 // primary's: grow on standbys first, shrink on the primary first.
-func Ordered(name string) bool {
-	switch name {
-	case "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction":
-		return true
+func Ordered(name string) bool { return slices.Contains(orderedNames, name) }
+
+var orderedNames = []string{"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"}
+
+// withOrdered fills in ordered parameters that are not there: their order can only be
+// kept while every member knows them.
+func (c Cluster) withOrdered() Cluster {
+	all := maps.Clone(c.Postgres.Parameters)
+	if all == nil {
+		all = map[string]string{}
 	}
-	return false
+	for _, name := range orderedNames {
+		if _, ok := all[name]; !ok {
+			all[name] = DefaultCluster().Postgres.Parameters[name]
+		}
+	}
+	c.Postgres.Parameters = all
+	return c
 }
 
 // equalEverywhere: any standby must be able to become primary as it is.

@@ -29,7 +29,7 @@ func (c Cluster) Set(path, value string) (Cluster, error) {
 	if err := p.list.orNil(); err != nil {
 		return Cluster{}, err
 	}
-	return c, nil
+	return c.withOrdered(), nil
 }
 
 func (c Cluster) setParameter(p *problems, name, value string) {
