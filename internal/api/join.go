@@ -31,16 +31,21 @@ type joining struct {
 	record   pki.TokenRecord
 }
 
+// postJoin takes a slot only for who has sent everything and named a token that there is:
+// half-open connections and guesses must not keep an honest join out.
 func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
+	j := &joining{Server: s}
+	if err := body(r, &j.JoinRequest); err != nil {
+		return nil, err
+	}
+	if err := j.recognise(r.Context()); err != nil {
+		return nil, err
+	}
 	select {
 	case s.joins <- struct{}{}:
 		defer func() { <-s.joins }()
 	default:
-		return nil, refuse(http.StatusTooManyRequests, "busy", "try again in a moment", "%d joins are under way", joinsMax)
-	}
-	j := &joining{Server: s}
-	if err := body(r, &j.JoinRequest); err != nil {
-		return nil, err
+		return nil, busy()
 	}
 	if err := j.check(r.Context()); err != nil {
 		return nil, err
@@ -48,15 +53,44 @@ func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
 	return j.admit(r.Context())
 }
 
-// check runs the checks in their order. Who has no valid token learns nothing else.
-func (j *joining) check(ctx context.Context) (err error) {
+// recognise parses the token and reads the records. Malformed tokens, and those of
+// another cluster, do not even cost a read; wrong ones cost only that.
+func (j *joining) recognise(ctx context.Context) (err error) {
 	if j.token, err = pki.ParseToken(j.Token); err != nil {
 		return tokenProblem(err)
 	}
-	if j.v, j.snapshot, err = j.read(ctx); err != nil {
+	if j.token.Fingerprint != j.ca.Fingerprint() {
+		return tokenProblem(pki.ErrTokenWrong)
+	}
+	if err = j.lookUp(ctx); err != nil {
 		return err
 	}
-	for _, check := range []func(context.Context) error{j.checkToken, j.checkName, j.checkPorts, j.checkAddress, j.checkVersion} {
+	return j.checkToken(ctx)
+}
+
+// lookUp reads the records. Few at once, and the others wait: anybody can ask for it, and
+// no caller can make it last.
+func (j *joining) lookUp(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	select {
+	case j.lookups <- struct{}{}:
+		defer func() { <-j.lookups }()
+	case <-ctx.Done():
+		return busy()
+	}
+	j.v, j.snapshot, err = j.read(ctx)
+	return err
+}
+
+func busy() error {
+	return refuse(http.StatusTooManyRequests, "busy", "try again in a moment", "%d joins are under way", joinsMax)
+}
+
+// check runs the checks in their order, after recognise: who has no valid token learns
+// nothing else.
+func (j *joining) check(ctx context.Context) error {
+	for _, check := range []func(context.Context) error{j.checkStore, j.checkName, j.checkPorts, j.checkAddress, j.checkVersion} {
 		if err := check(ctx); err != nil {
 			return err
 		}
@@ -92,6 +126,20 @@ func (j *joining) checkToken(context.Context) error {
 		return refuse(http.StatusForbidden, "token_witness", "join with --witness, or make a token without it", "the token is for a witness")
 	}
 	return nil
+}
+
+func (j *joining) checkStore(context.Context) error {
+	if j.Witness && len(j.storeEndpoints()) > 0 {
+		return refuse(http.StatusConflict, "witness_useless", "give the external etcd an odd number of members instead", "the cluster keeps its records in an external store, and a witness votes only in the embedded one: there is nothing for it to do")
+	}
+	return nil
+}
+
+func (s *Server) storeEndpoints() []string {
+	if s.b.StoreEndpoints == nil {
+		return nil
+	}
+	return s.b.StoreEndpoints()
 }
 
 func (j *joining) checkName(context.Context) error {
@@ -167,14 +215,25 @@ func (j *joining) admit(ctx context.Context) (any, error) {
 	if m.Witness {
 		m.PGPort = 0
 	}
-	if m.Ordinal, err = j.nextOrdinal(ctx); err != nil {
-		return nil, err
+	if m.Ordinal, err = j.nextOrdinal(ctx); err == nil {
+		err = j.put(ctx, records.MemberPrefix+m.Name, m, 0)
 	}
-	if err := j.put(ctx, records.MemberPrefix+m.Name, m, 0); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, j.spent(err)
 	}
 	j.b.Log.Info("a member joined", "member", m.Name, "address", m.Address, "ordinal", m.Ordinal)
 	return j.answer(m, cert), nil
+}
+
+// spent says of what went wrong after the token was spent that it is no refusal, which
+// would have changed nothing.
+func (j *joining) spent(err error) error {
+	p := asProblem(err)
+	hint := "make a new token and join again"
+	if p.Code == CodeUnknownOutcome { // the record may be there
+		hint = "if `pgherd members` shows " + j.Name + ", `pgherd remove " + j.Name + "`; then make a new token and join again"
+	}
+	return refuse(http.StatusInternalServerError, CodeTokenSpent, hint, "%s did not become a member, and its token is spent: %s", j.Name, p.Detail)
 }
 
 func (j *joining) spendToken(ctx context.Context) error {
@@ -191,7 +250,6 @@ func (j *joining) spendToken(ctx context.Context) error {
 // nextOrdinal counts up in the store, so that two joins at the same moment get
 // different ordinals, and the ordinal of a removed member is not given again.
 func (j *joining) nextOrdinal(ctx context.Context) (int, error) {
-	var err error
 	for range ordinalTries {
 		var highest int
 		e, ok := j.snapshot.Entries[keyOrdinal]
@@ -203,17 +261,18 @@ func (j *joining) nextOrdinal(ctx context.Context) (int, error) {
 		for _, m := range j.v.Members {
 			highest = max(highest, m.Ordinal)
 		}
-		if _, err = records.Put(ctx, j.b.Store, keyOrdinal, highest+1, e.Revision); err == nil {
+		_, err := records.Put(ctx, j.b.Store, keyOrdinal, highest+1, e.Revision)
+		if err == nil {
 			return highest + 1, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
-			break
+			return 0, writeProblem(err)
 		}
 		if j.v, j.snapshot, err = j.read(ctx); err != nil {
 			return 0, err
 		}
 	}
-	return 0, writeProblem(err)
+	return 0, writeProblem(store.ErrConflict)
 }
 
 func (j *joining) answer(m core.MemberRecord, cert []byte) JoinAnswer {
@@ -222,8 +281,8 @@ func (j *joining) answer(m core.MemberRecord, cert []byte) JoinAnswer {
 		CACert: string(j.ca.CertPEM()), CAKey: string(j.ca.KeyPEM()), NodeCert: string(cert),
 		Members: append(j.v.Members, m), Spec: j.v.Spec,
 	}
-	if j.b.StoreEndpoints != nil {
-		a.StoreEndpoints, a.StorePrefix = j.b.StoreEndpoints(), j.b.Config.Store.Prefix
+	if e := j.storeEndpoints(); len(e) > 0 {
+		a.StoreEndpoints, a.StorePrefix = e, j.b.Config.Store.Prefix
 	}
 	return a
 }

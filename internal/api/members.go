@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
@@ -71,7 +73,28 @@ func (s *Server) deleteMember(r *http.Request, _ string) (any, error) {
 	if err := s.delete(r.Context(), records.MemberPrefix+name, snapshot.Entries[records.MemberPrefix+name].Revision); err != nil {
 		return nil, err
 	}
+	s.dropRequest(r.Context(), name, snapshot)
 	return s.afterRemoval(r.Context(), name)
+}
+
+// dropRequest takes the member's open request with it: a later member of that name would
+// carry it out. That the removal itself is done stays true without it.
+func (s *Server) dropRequest(ctx context.Context, name string, snapshot store.Snapshot) {
+	key := records.RequestPrefix + name
+	var err error
+	for range 2 { // its phase may have gone on meanwhile
+		e, open := snapshot.Entries[key]
+		if !open {
+			return
+		}
+		if err = s.delete(ctx, key, e.Revision); err == nil {
+			return
+		}
+		if _, snapshot, err = s.read(ctx); err != nil {
+			break
+		}
+	}
+	s.b.Log.Warn("the request of a removed member may be left", "member", name, "error", err)
 }
 
 // checkRemoval: never the primary, never the last one, and never such that the
@@ -82,6 +105,9 @@ func checkRemoval(v core.StoreView, known map[string]peer.Status, name string) e
 	}
 	if leader(v) == name {
 		return refuse(http.StatusConflict, "is_primary", "`pgherd switchover` first", "%s is the primary", name)
+	}
+	if slices.Contains(v.Lease.Sync.Members, name) && !leads(v, known) {
+		return refuse(http.StatusConflict, "needed_for_election", "wait for a leader: `pgherd status`", "%s may hold the newest commits, and nobody leads just now: its word is needed for the election", name)
 	}
 	voters, alive := 0, 0
 	for _, m := range v.Members {
@@ -100,6 +126,12 @@ func checkRemoval(v core.StoreView, known map[string]peer.Status, name string) e
 		return refuse(http.StatusConflict, "no_majority", "bring members back first, or remove one that is gone", "without %s only %d of %d voters answer: the cluster would stop", name, alive, voters)
 	}
 	return nil
+}
+
+// leads says whether the lease's holder is known to be the primary now.
+func leads(v core.StoreView, known map[string]peer.Status) bool {
+	holder := leader(v)
+	return holder != "" && known[holder].Instance.Primary
 }
 
 func (s *Server) afterRemoval(ctx context.Context, name string) (any, error) {

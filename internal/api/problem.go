@@ -27,6 +27,7 @@ const (
 	CodeUnavailable    = "store_unavailable"
 	CodeForbidden      = "forbidden"
 	CodeBadRequest     = "bad_request"
+	CodeTokenSpent     = "token_spent" // a join failed after its token was spent
 )
 
 // Error gives title and detail.
@@ -90,9 +91,13 @@ func (p *Problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p) // the caller is gone
 }
 
-// levelOf: a refusal is the caller's matter, a failure is ours.
-func levelOf(p *Problem) slog.Level {
-	if p.Status >= http.StatusInternalServerError {
+// levelOf: a refusal is the caller's matter, a failure is ours. What anybody on the
+// network can cause as often as he likes is not written down by default.
+func levelOf(p *Problem, by string) slog.Level {
+	switch {
+	case by == "" && p.Code != CodeTokenSpent:
+		return slog.LevelDebug
+	case p.Status >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // answer is what a handler gives: a value for JSON, or an error.
@@ -64,8 +65,18 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, f answer, by st
 		}
 	}
 	p := asProblem(err)
-	s.b.Log.Log(r.Context(), levelOf(p), "api", "method", r.Method, "path", r.URL.Path, "by", by, "code", p.Code, "error", p.Error())
+	s.b.Log.Log(r.Context(), levelOf(p, by), "api", "method", cut(r.Method), "path", cut(r.URL.Path), "by", by, "code", p.Code, "error", cut(p.Error()))
 	p.write(w)
+}
+
+const loggedBytesMax = 200
+
+// cut keeps a caller's words from filling the log.
+func cut(text string) string {
+	if len(text) <= loggedBytesMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:loggedBytesMax], "") + "..."
 }
 
 // body reads a JSON body strictly: a misspelt field must not be a silent default.

@@ -41,12 +41,13 @@ type Server struct {
 	http      *http.Server
 	tcp, unix net.Listener
 	joins     chan struct{}
+	lookups   chan struct{}                  // of join tokens
 	lastKnown atomic.Pointer[core.StoreView] // the newest snapshot that was read
 }
 
 // Listen opens both listeners. Nothing is answered before Serve.
 func Listen(b Backend) (*Server, error) {
-	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax)}
+	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax), lookups: make(chan struct{}, joinsMax)}
 	ca, err := pki.LoadCA(b.PKI)
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, change ...func(*api.Backend)) *cluster {
 	t.Helper()
 	dir := shortDir(t)
 	ports := freePorts(t, 3)
@@ -91,7 +91,7 @@ func newCluster(t *testing.T) *cluster {
 	c.must(err)
 	t.Cleanup(c.journal.Close)
 	c.records()
-	c.serve()
+	c.serve(change)
 	return c
 }
 
@@ -125,11 +125,15 @@ func (c *cluster) records() {
 	c.put(records.KeyCluster, core.ClusterRecord{ID: clusterID, Name: "main", BootstrapBy: "n1"})
 }
 
-func (c *cluster) serve() {
-	s, err := api.Listen(api.Backend{
+func (c *cluster) serve(change []func(*api.Backend)) {
+	b := api.Backend{
 		Name: "n1", Config: c.m, Store: c.store, PKI: c.pki(), Journal: c.journal,
 		Status: func() peer.Status { return c.known["n1"] }, Members: func() map[string]peer.Status { return c.known },
-	})
+	}
+	for _, f := range change {
+		f(&b)
+	}
+	s, err := api.Listen(b)
 	c.must(err)
 	c.s = s
 	ctx, cancel := context.WithCancel(context.Background())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,7 @@ func (a *app) initCommand() *cobra.Command {
 }
 
 func (a *app) init(s *setup, cluster, specFile string) error {
+	syscall.Umask(openUmask)
 	if !clusterName.MatchString(cluster) {
 		return usage("", "--cluster %q: want 1 to 32 of a-z 0-9 -, beginning with a letter", cluster)
 	}

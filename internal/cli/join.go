@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,7 @@ func (a *app) joinCommand() *cobra.Command {
 }
 
 func (a *app) join(ctx context.Context, s *setup, f *joinFlags, to string) error {
+	syscall.Umask(openUmask)
 	if _, port, err := net.SplitHostPort(to); err != nil || port == "" {
 		return usage("such as 10.0.0.1:7432", "%q: want HOST:PORT of a member's API", to)
 	}
@@ -100,13 +102,20 @@ func (a *app) joinWith(ctx context.Context, s *setup, token pki.Token, text, to 
 	if err != nil {
 		return err
 	}
-	ca, err := pki.ParseCA([]byte(answer.CACert), []byte(answer.CAKey))
-	if err != nil {
-		return err
-	}
 	id := agent.Identity{
 		ClusterID: answer.ClusterID, Cluster: answer.Cluster, Member: s.m.Name, Ordinal: answer.Ordinal,
 		Seeds: answer.Members, Created: a.now().UTC().Format(time.RFC3339),
+	}
+	if err := a.writeJoined(s, answer, id, key); err != nil { // the cluster has the member already
+		return failed("`pgherd remove "+s.m.Name+"` on a member, then join again with a new token", "the cluster took %s in, but here it cannot be set up: %w", s.m.Name, err)
+	}
+	return a.setupDone(s, id, fmt.Sprintf("%s is a member of cluster %s now", s.m.Name, answer.Cluster), "")
+}
+
+func (a *app) writeJoined(s *setup, answer api.JoinAnswer, id agent.Identity, key []byte) error {
+	ca, err := pki.ParseCA([]byte(answer.CACert), []byte(answer.CAKey))
+	if err != nil {
+		return err
 	}
 	if len(answer.StoreEndpoints) > 0 && len(s.m.Store.Endpoints) == 0 {
 		s.m.Store.Endpoints, s.m.Store.Prefix = answer.StoreEndpoints, answer.StorePrefix
@@ -115,10 +124,7 @@ func (a *app) joinWith(ctx context.Context, s *setup, token pki.Token, text, to 
 		fmt.Fprintln(a.stderr, "warning: the cluster keeps its own store; the --store-… credentials are not used")
 		s.m.Store = spec.Store{}
 	}
-	if err := s.write(a.config, id, keys{ca, []byte(answer.NodeCert), key}, a.stderr); err != nil {
-		return failed("`pgherd remove "+s.m.Name+"` on a member, then join again with a new token", "%w", err)
-	}
-	return a.setupDone(s, id, fmt.Sprintf("%s is a member of cluster %s now", s.m.Name, answer.Cluster), "")
+	return s.write(a.config, id, keys{ca, []byte(answer.NodeCert), key}, a.stderr)
 }
 
 // askToJoin answers the cluster's probe while it asks.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pgherd/pgherd/internal/agent"
 )
 
@@ -19,6 +21,9 @@ import (
 func (s *setup) check(config string, warn io.Writer) error {
 	if !filepath.IsAbs(config) {
 		return usage("write the whole path, from /", "--config %q is not absolute", config)
+	}
+	if err := s.checkNoLinks(); err != nil {
+		return err
 	}
 	if err := s.checkUnused(config); err != nil {
 		return err
@@ -34,6 +39,24 @@ func (s *setup) check(config string, warn io.Writer) error {
 	}
 	if !isLocal(s.m.Address) {
 		fmt.Fprintf(warn, "warning: %s is not an address of this machine; that is right only behind address translation\n", s.m.Address)
+	}
+	return nil
+}
+
+// checkNoLinks: as root we would write keys to wherever somebody else's link points, and
+// give that place away.
+func (s *setup) checkNoLinks() error {
+	for _, path := range []string{s.m.StateDir, filepath.Join(s.m.StateDir, "pki")} {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return refused("", "%w", err)
+		}
+		if !info.IsDir() {
+			return notADirectory(path)
+		}
 	}
 	return nil
 }
@@ -63,7 +86,7 @@ func (s *setup) checkEmpty(what, dir string) error {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -73,7 +96,21 @@ func (s *setup) checkEmpty(what, dir string) error {
 	if _, err := os.Lstat(filepath.Join(dir, "PG_VERSION")); err == nil {
 		return refused(hint, "the %s %s holds PostgreSQL's data already", what, dir)
 	}
-	return refused(hint, "the %s %s is not empty", what, dir)
+	if isMountPoint(dir) { // the agent would refuse it when it is too late
+		return refused("use a directory inside it, such as "+filepath.Join(dir, "data"), "the %s %s is a mount point and cannot be renamed", what, dir)
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" { // as postgres.DataState sees it
+			return refused(hint, "the %s %s is not empty", what, dir)
+		}
+	}
+	return nil
+}
+
+// isMountPoint says whether dir is the root of a file system of its own.
+func isMountPoint(dir string) bool {
+	var own, parent unix.Stat_t
+	return unix.Stat(dir, &own) == nil && unix.Stat(filepath.Dir(dir), &parent) == nil && own.Dev != parent.Dev
 }
 
 func (s *setup) checkPorts() error {

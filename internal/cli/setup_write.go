@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pgherd/pgherd/internal/agent"
 	"github.com/pgherd/pgherd/internal/pki"
 )
@@ -42,8 +44,13 @@ func (s *setup) write(config string, id agent.Identity, k keys, warn io.Writer) 
 	return nil
 }
 
+// openUmask: directories that are made on the way must be open to the agent's user,
+// whatever the umask of who sets the member up. Secrets have their modes said explicitly.
+const openUmask = 0o022
+
 // makeStateDir: the directories above must be open to the agent's user, only the last
-// one is secret.
+// one is secret. Until the end of the setup it is root's when root sets up: its later
+// owner could otherwise exchange for links what is written here.
 func makeStateDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -51,7 +58,24 @@ func makeStateDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return os.Chmod(dir, 0o700)
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW|os.O_RDONLY, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return notADirectory(dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if os.Geteuid() == 0 {
+		if err := f.Chown(0, 0); err != nil {
+			return err
+		}
+	}
+	return f.Chmod(0o700)
+}
+
+func notADirectory(path string) error {
+	return refused("give the directory's own path, or move away what is there", "%s is a link, or no directory", path)
 }
 
 func (s *setup) writeKeys(k keys) error {
@@ -94,7 +118,7 @@ func (s *setup) makeParents(warn io.Writer) error {
 		if err := os.MkdirAll(parent, 0o755); err != nil {
 			return err
 		}
-		if err := os.Chown(parent, uid, gid); err != nil {
+		if err := os.Lchown(parent, uid, gid); err != nil {
 			return err
 		}
 	}
@@ -140,5 +164,5 @@ func (s *setup) chown() error {
 			return err
 		}
 	}
-	return os.Chown(s.m.StateDir, uid, gid)
+	return os.Lchown(s.m.StateDir, uid, gid)
 }

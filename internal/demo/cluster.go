@@ -35,6 +35,7 @@ type Cluster struct {
 	members          []*member
 	layout           layout
 	continued        bool              // a kept cluster was taken up
+	created          bool              // Open made the directory
 	said             map[string]string // what was told last of each member
 
 	lock     *os.File
@@ -61,12 +62,12 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{exe: cfg.Exe, binDir: binDir, version: version.String(), owner: o, say: cfg.Say, said: map[string]string{}}
-	if c.dir, c.lock, err = openDirectory(cfg.Dir, o); err != nil {
+	if c.dir, c.lock, c.created, err = openDirectory(cfg.Dir, o); err != nil {
 		return nil, err
 	}
 	if err := c.prepare(ctx, cfg); err != nil {
 		c.Close()
-		if !c.continued {
+		if c.created { // what was there before stays as it was
 			_ = c.Remove()
 		}
 		return nil, err
@@ -79,7 +80,7 @@ func (c *Cluster) prepare(ctx context.Context, cfg Config) (err error) {
 	switch {
 	case err == nil:
 		c.continued = true
-		err = c.takeUp(ctx, cfg)
+		err = errors.Join(c.makeMemberDirs(), c.takeUp(ctx, cfg))
 	case errors.Is(err, os.ErrNotExist):
 		err = c.layOut(cfg)
 	}
@@ -111,7 +112,8 @@ func (c *Cluster) takeUp(ctx context.Context, cfg Config) error {
 	return checkPorts(ports)
 }
 
-// layOut writes a new cluster's layout and makes the members' directories.
+// layOut writes a new cluster's layout, then makes the members' directories: whatever
+// ends the demo between, the directory can be told to be a demo's.
 func (c *Cluster) layOut(cfg Config) error {
 	ports, reserved, err := choosePorts(cfg.Port, cfg.Nodes)
 	if err != nil {
@@ -120,14 +122,27 @@ func (c *Cluster) layOut(cfg Config) error {
 	if reserved != nil {
 		c.reserved = reserved
 	}
+	c.layout.Mark = layoutMark
 	for i, p := range ports {
-		name := fmt.Sprintf("n%d", i+1)
-		c.layout.Members = append(c.layout.Members, layoutMember{Name: name, Ports: p})
-		if err := os.Mkdir(filepath.Join(c.dir, name), 0o755); err != nil {
+		c.layout.Members = append(c.layout.Members, layoutMember{Name: memberName(i), Ports: p})
+	}
+	return errors.Join(c.saveLayout(), c.makeMemberDirs())
+}
+
+// makeMemberDirs makes those that are missing.
+func (c *Cluster) makeMemberDirs() error {
+	for _, m := range c.layout.Members {
+		dir := filepath.Join(c.dir, m.Name)
+		if err := os.Mkdir(dir, 0o755); errors.Is(err, os.ErrExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
 			return err
 		}
 	}
-	return c.saveLayout()
+	return nil
 }
 
 func (c *Cluster) saveLayout() error { return writeJSON(filepath.Join(c.dir, layoutName), c.layout) }
@@ -218,5 +233,12 @@ func (c *Cluster) Close() {
 	}
 }
 
-// Remove deletes the cluster's directory. It must have been stopped.
-func (c *Cluster) Remove() error { return os.RemoveAll(c.dir) }
+// Remove deletes what the demo made, and the directory when nothing else is in it; else
+// errOthersLeft. The cluster must have been stopped.
+func (c *Cluster) Remove() error {
+	var members []string
+	for _, m := range c.layout.Members {
+		members = append(members, m.Name)
+	}
+	return removeOurs(c.dir, members)
+}

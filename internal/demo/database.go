@@ -7,7 +7,9 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -22,6 +24,13 @@ import (
 // appName is the role, and the database that belongs to it.
 const appName = "app"
 
+// Files in the demo's directory.
+const (
+	passName   = "pgpass"
+	caName     = "ca.crt"
+	caBytesMax = 64 << 10
+)
+
 // dsn gives a libpq connection string for some members. The password stays in a file
 // that only the invoking user can read.
 func (c *Cluster) dsn(members []layoutMember, session string) string {
@@ -30,8 +39,8 @@ func (c *Cluster) dsn(members []layoutMember, session string) string {
 		hosts = append(hosts, address+":"+strconv.Itoa(m.Ports.Postgres))
 	}
 	q := "?target_session_attrs=" + session + "&connect_timeout=2&sslmode=verify-full" +
-		"&sslrootcert=" + url.QueryEscape(filepath.Join(c.dir, "ca.crt")) +
-		"&passfile=" + url.QueryEscape(filepath.Join(c.dir, "pgpass"))
+		"&sslrootcert=" + url.QueryEscape(filepath.Join(c.dir, caName)) +
+		"&passfile=" + url.QueryEscape(filepath.Join(c.dir, passName))
 	q = strings.ReplaceAll(q, "%2F", "/") // readable, and as valid
 	return "postgresql://" + appName + "@" + strings.Join(hosts, ",") + "/" + appName + q
 }
@@ -66,7 +75,7 @@ func (c *Cluster) makeApp(ctx context.Context) error {
 	if err := c.copyCA(); err != nil {
 		return err
 	}
-	pgpass := filepath.Join(c.dir, "pgpass")
+	pgpass := filepath.Join(c.dir, passName)
 	if _, err := os.Stat(pgpass); err == nil {
 		return nil // it is written last
 	}
@@ -89,12 +98,23 @@ func (c *Cluster) makeApp(ctx context.Context) error {
 	return replaceFile(pgpass, []byte(address+":*:*:"+appName+":"+password+"\n"), 0o600)
 }
 
+// copyCA gives the CA's certificate to clients. It lies in a directory of the owner's, who
+// is less than root: what is no certificate must not be made readable for everybody.
 func (c *Cluster) copyCA() error {
-	data, err := os.ReadFile(filepath.Join(c.members[0].stateDir(), "pki", "ca.crt"))
+	path := filepath.Join(c.members[0].stateDir(), "pki", caName)
+	data, err := readRegular(path, caBytesMax)
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(c.dir, "ca.crt"), data, 0o644)
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return fmt.Errorf("%s holds no certificate", path)
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	clean := pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
+	return replaceFile(filepath.Join(c.dir, caName), clean, 0o644)
 }
 
 // appSQL holds no password, only what PostgreSQL itself stores of one: what is sent may

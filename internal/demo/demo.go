@@ -25,8 +25,9 @@ type Options struct {
 
 // Exit codes, as every pgherd command has them.
 const (
-	exitDone   = 0
-	exitFailed = 1
+	exitDone    = 0
+	exitFailed  = 1
+	exitRefused = 3
 )
 
 // Run is the command: a cluster, the tour, then the live view until it is told to stop.
@@ -41,7 +42,7 @@ func Run(ctx context.Context, o Options, stdout, stderr io.Writer) int {
 		} else {
 			printError(stderr, err)
 		}
-		return exitFailed
+		return codeOf(err)
 	}
 	return exitDone
 }
@@ -161,10 +162,15 @@ func (d *show) end() error {
 		d.out.say("Stopped; the data is kept in %s.", d.c.dir)
 		return err
 	}
-	if err = errors.Join(err, d.c.Remove()); err == nil {
+	removed := d.c.Remove()
+	switch {
+	case errors.Is(removed, errOthersLeft):
+		d.out.say("Stopped; %s stays: what else is in it is not the demo's.", d.c.dir)
+		return err
+	case err == nil && removed == nil:
 		d.out.say("Stopped; %s is removed.", d.c.dir)
 	}
-	return err
+	return errors.Join(err, removed)
 }
 
 // lines writes whole lines from any goroutine.

@@ -81,7 +81,7 @@ func testCluster(t *testing.T, n int) *Cluster {
 		t.Fatal(err)
 	}
 	c := &Cluster{dir: filepath.Join(dir, "demo"), exe: program(t, dir, "pgherd-stand-in"), owner: o, say: t.Logf}
-	c.layout.Ready = true
+	c.layout.Mark, c.layout.Ready = layoutMark, true
 	for i, p := range layPorts(20000, n) {
 		name := "n" + string(rune('1'+i))
 		c.layout.Members = append(c.layout.Members, layoutMember{Name: name, Ports: p, Joined: true})

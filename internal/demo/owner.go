@@ -50,7 +50,7 @@ func (o owner) canEnter(dir string) error {
 	test := exec.Command("/bin/sh", "-c", `cd -- "$1"`, "sh", dir)
 	test.Dir, test.SysProcAttr = "/", o.attr()
 	if err := test.Run(); err != nil {
-		return fail(fmt.Sprintf("user %s cannot enter %s", o.name, dir),
+		return refuse(fmt.Sprintf("user %s cannot enter %s", o.name, dir),
 			"choose a place that everybody may enter: --dir /tmp/pgherd-demo")
 	}
 	return nil

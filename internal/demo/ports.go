@@ -18,6 +18,7 @@ type Ports struct {
 const (
 	portsEach    = 4
 	nodesMax     = 10
+	portMin      = 1024
 	portsBlock   = portsEach * nodesMax
 	portFirstMin = 15432
 	portFirstMax = 32768 - portsBlock // the kernel gives ports from 32768 on to anybody
@@ -40,7 +41,7 @@ func (p Ports) all() []int { return []int{p.Postgres, p.API, p.Peer, p.Store} }
 // open: what is free now is only bound when the members start.
 func choosePorts(first, n int) ([]Ports, net.Listener, error) {
 	if first != 0 {
-		if first < 1024 || first+n*portsEach-1 > 65535 {
+		if first < portMin || first+n*portsEach-1 > 65535 {
 			return nil, nil, fail(fmt.Sprintf("port %d: %d members need ports %d to %d", first, n, first, first+n*portsEach-1),
 				"choose a first port between 1024 and 60000")
 		}

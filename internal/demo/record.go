@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -29,8 +28,10 @@ type RecordMember struct {
 // recordName is the file's name in the demo's directory.
 const recordName = "demo.json"
 
-// layout is what a second start needs to continue: DIR/layout.json.
+// layout is what a second start needs to continue: DIR/layout.json. It is also the mark
+// that the directory is a demo's: what it names is removed at the end.
 type layout struct {
+	Mark    int            `json:"pgherd_demo"` // layoutMark
 	Members []layoutMember `json:"members"`
 	Ready   bool           `json:"ready"` // every member has joined
 }
@@ -41,7 +42,10 @@ type layoutMember struct {
 	Joined bool   `json:"joined"` // its pgherd.yaml is written
 }
 
-const layoutName = "layout.json"
+const (
+	layoutName = "layout.json"
+	layoutMark = 1 // the form's version
+)
 
 // writeJSON replaces a file as a whole: a reader sees the old one or the new one.
 func writeJSON(path string, value any) error {
@@ -73,18 +77,6 @@ func replaceFile(path string, data []byte, mode os.FileMode) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-func readLayout(dir string) (layout, error) {
-	var l layout
-	data, err := os.ReadFile(filepath.Join(dir, layoutName))
-	if err != nil {
-		return l, err
-	}
-	if err := json.Unmarshal(data, &l); err != nil {
-		return l, fmt.Errorf("%s: %w", filepath.Join(dir, layoutName), err)
-	}
-	return l, nil
 }
 
 // withPIDs gives the record with the processes that live now.
