@@ -14,7 +14,7 @@ import (
 // How old facts may be that are given to others: while an operation runs or nobody
 // leads, members wait for each other's positions.
 const (
-	factsAge     = 800 * time.Millisecond
+	factsAge     = 1500 * time.Millisecond
 	factsAgeBusy = 8 * time.Millisecond
 )
 

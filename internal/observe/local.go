@@ -26,7 +26,8 @@ type LocalSource struct {
 	mu     sync.Mutex
 	known  core.Local
 	at     time.Time
-	epoch  int // reads begun in an earlier epoch are dropped
+	dataAt time.Time // of known.Data
+	epoch  int       // reads begun in an earlier epoch are dropped
 	cache  fileCache
 }
 
@@ -95,13 +96,20 @@ func (s *LocalSource) read(ctx context.Context) {
 	defer cancel()
 	w := s.Warden()
 	s.mu.Lock()
-	epoch := s.epoch
+	epoch, data := s.epoch, s.known.Data
+	again := w.Empty || data.State != core.DataPresent || time.Since(s.dataAt) > filesAge
 	s.mu.Unlock()
-	l := core.Local{Data: s.data(), Instance: s.instance(ctx, w)}
+	if again { // under a running server it hardly changes, and looking costs a directory
+		data = s.data()
+	}
+	l := core.Local{Data: data, Instance: s.instance(ctx, w)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch == s.epoch {
 		s.known, s.at = l, time.Now()
+		if again {
+			s.dataAt = s.at
+		}
 	}
 }
 
