@@ -118,7 +118,8 @@ func binary(_ context.Context, b *bench, out *report) error {
 	return nil
 }
 
-// coreSize counts the lines of internal/core.
+// coreSize counts the lines of internal/core, comments and blank lines included; its
+// tests are the Go files and the scenario scripts.
 func coreSize(_ context.Context, _ *bench, out *report) error {
 	code := newFigure("internal/core without tests", "lines", atMost(1500).worst())
 	tests := newFigure("internal/core: lines of tests per line", "x", atLeast(3).worst())
@@ -129,13 +130,18 @@ func coreSize(_ context.Context, _ *bench, out *report) error {
 	if err != nil {
 		return err
 	}
+	scripts, err := filepath.Glob("internal/core/testdata/*.txtar")
+	if err != nil {
+		return err
+	}
 	var lines, testLines int
+	files = append(files, scripts...)
 	for _, path := range files {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		if n := bytes.Count(data, []byte("\n")); strings.HasSuffix(path, "_test.go") {
+		if n := bytes.Count(data, []byte("\n")); strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".txtar") {
 			testLines += n
 		} else {
 			lines += n
