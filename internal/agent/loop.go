@@ -9,6 +9,7 @@ import (
 	"github.com/pgherd/pgherd/internal/act"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -36,7 +37,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	entry := journal.Entry{At: time.Now(), View: view, Plan: plan, Report: report}
 	a.publish(entry)
 	err := a.runner.Run(ctx, plan)
-	a.noteFailure(plan, err)
+	a.noteFailure(view, plan, err)
 	if err != nil {
 		entry.Outcome = err.Error()
 		a.publish(entry)
@@ -45,14 +46,25 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	return report.WakeAt
 }
 
-// noteFailure keeps the last failed step until one of its kind succeeds.
-func (a *Agent) noteFailure(plan core.Plan, err error) {
+// noteFailure keeps what core must know of a failed step. A lost race for a record is
+// none: nothing was written, and the next view shows who won. A start is kept until one
+// succeeds, for it is tried again later; a write of the lease that got no answer until one of ours
+// succeeds or another member holds it; anything else until a tick goes well.
+func (a *Agent) noteFailure(view core.View, plan core.Plan, err error) {
 	var failed *act.StepError
-	if errors.As(err, &failed) {
+	if errors.As(err, &failed) && !errors.Is(err, store.ErrConflict) {
 		a.failed = core.StepFailure{Kind: failed.Kind, Text: failed.Err.Error(), At: warden.BootNow()}
 		return
 	}
-	if slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == a.failed.Kind }) {
+	over := err == nil
+	switch a.failed.Kind {
+	case core.StepStart:
+		over = over && slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == core.StepStart })
+	case core.StepPutLease:
+		over = view.Store.Lease.Holder != view.Self ||
+			over && slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == core.StepPutLease })
+	}
+	if over {
 		a.failed = core.StepFailure{}
 	}
 }
