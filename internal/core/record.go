@@ -64,8 +64,7 @@ const (
 // Operation phases; a phase is written before its action.
 const (
 	PhaseRequested = "requested"
-	PhaseStopping  = "stopping"  // the old primary is being stopped
-	PhasePromoting = "promoting" // the lease is handed over
+	PhaseStopping  = "stopping" // the old primary is being stopped
 	PhaseDone      = "done"
 	PhaseAborted   = "aborted"
 )

@@ -94,8 +94,6 @@ func limitsOf(settings map[string]string) map[string]int {
 	return out
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 // MountCheck knows on which mount point the data directory was when it was last
 // seen; an unmounted volume must not look like missing data.
 type MountCheck struct {

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +87,7 @@ func exitText(e warden.Exit) string {
 		return "signal: " + e.Signal
 	}
 	if e.Code != 0 {
-		return "exit code " + itoa(e.Code)
+		return "exit code " + strconv.Itoa(e.Code)
 	}
 	return ""
 }

@@ -3,14 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// SlotName is the replication slot of a member: its name with "_" for "-", which
-// slot names cannot hold. Member names hold no "_", so no two collide.
-func SlotName(member string) string { return rolePrefix + strings.ReplaceAll(member, "-", "_") }
 
 // CreateSlot makes a physical replication slot that keeps WAL from now on. One that
 // exists is left as it is.
