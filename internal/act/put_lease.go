@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/store/records"
+	"github.com/pgherd/pgherd/internal/trust"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -24,7 +25,7 @@ func (r *Runner) putLease(ctx context.Context, s core.Step) error {
 	if s.Lease.Holder != r.Self || s.Lease.Released {
 		return nil
 	}
-	return r.arm(ctx, sent.Add(s.Lease.TTL.D()-s.Lease.Margin.D()), s.Lease.Term)
+	return r.arm(ctx, trust.Until(sent, *s.Lease), s.Lease.Term)
 }
 
 // arm gives postgres' guard the new deadline. A deadline that is past already is

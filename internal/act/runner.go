@@ -9,6 +9,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/trust"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -43,11 +44,7 @@ const (
 	storeLimit = 900 * time.Millisecond
 )
 
-var (
-	errGuard    = errors.New("refused: a newer term was seen")
-	errDeadline = errors.New("refused: trust in the lease has ended")
-	errWarden   = errors.New("the warden does not answer")
-)
+var errWarden = errors.New("the warden does not answer")
 
 // Run carries out the steps in order and gives the first failure.
 func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
@@ -62,16 +59,8 @@ func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
 	return nil
 }
 
-// guard is checked again right before an effect: the plan may be a tick old.
-func (r *Runner) guard(g core.Guard) error {
-	if g.Term != 0 && r.Ledger.Term() > g.Term {
-		return errGuard
-	}
-	if g.Deadline != 0 && r.Now() >= g.Deadline {
-		return errDeadline
-	}
-	return nil
-}
+// guard is checked again right before an effect.
+func (r *Runner) guard(g core.Guard) error { return trust.Refuse(g, r.Ledger.Term(), r.Now()) }
 
 func (r *Runner) step(ctx context.Context, s core.Step) error {
 	if err := r.guard(s.Guard); err != nil {

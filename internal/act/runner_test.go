@@ -11,6 +11,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/records"
+	"github.com/pgherd/pgherd/internal/trust"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -73,11 +74,11 @@ func TestGuardIsCheckedAgainBeforeEachEffect(t *testing.T) {
 		now   core.Instant
 		want  error
 	}{
-		"a newer term was seen":          {core.Guard{Term: 3}, 4, 0, errGuard},
+		"a newer term was seen":          {core.Guard{Term: 3}, 4, 0, trust.ErrTerm},
 		"the same term":                  {core.Guard{Term: 3}, 3, 0, nil},
-		"at the deadline":                {core.Guard{Deadline: 500}, 0, 500, errDeadline},
+		"at the deadline":                {core.Guard{Deadline: 500}, 0, 500, trust.ErrDeadline},
 		"before the deadline":            {core.Guard{Deadline: 500}, 0, 499, nil},
-		"past it, with a term as before": {core.Guard{Term: 3, Deadline: 500}, 3, 501, errDeadline},
+		"past it, with a term as before": {core.Guard{Term: 3, Deadline: 500}, 3, 501, trust.ErrDeadline},
 	} {
 		now := c.now
 		err := runner(mem.New(), &now, &ledger{term: c.term}).guard(c.guard)

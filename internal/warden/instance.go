@@ -157,8 +157,8 @@ func (w *warden) emptied() {
 func (w *warden) fence(reason string, done func(error)) {
 	w.log.Warn("fencing", "reason", reason, "term", w.st.Term, "deadline", w.st.Deadline)
 	w.st.Fenced = &Fenced{At: BootNow(), Reason: reason, Term: w.st.Term}
-	w.st.Armed = false
-	w.setDeadline(0)
+	w.st.Withdraw()
+	w.setTimer()
 	if w.st.Empty {
 		if done != nil {
 			done(nil)
@@ -174,46 +174,30 @@ func (w *warden) fence(reason string, done func(error)) {
 
 // checkDeadline runs at every turn of the loop, whatever woke it.
 func (w *warden) checkDeadline() {
-	if w.st.Deadline == 0 || BootNow() < w.st.Deadline {
+	if !w.st.Expired(BootNow()) {
 		return
 	}
 	if w.st.Empty { // nothing to kill, but the permission to start has run out
-		w.st.Armed = false
-		w.setDeadline(0)
+		w.st.Withdraw()
+		w.setTimer()
 		return
 	}
 	w.fence("the deadline passed without a trusted renewal of the lease", nil)
 }
 
-// arm moves the deadline forward. An earlier deadline of a term that is not lower is
-// no error: renewals may arrive out of order.
 func (w *warden) arm(deadline core.Instant, term uint64) error {
-	if term < w.st.Term {
-		return fmt.Errorf("term %d, but term %d is known: %w", term, w.st.Term, ErrLowerTerm)
-	}
-	if now := BootNow(); deadline <= now {
-		return fmt.Errorf("by %v: %w", now.Sub(deadline), ErrDeadlinePast)
-	}
-	w.st.Term, w.st.Armed = term, true
-	if deadline > w.st.Deadline {
-		w.setDeadline(deadline)
-	}
-	return nil
+	defer w.setTimer()
+	return w.st.Arm(deadline, term, BootNow())
 }
 
-// disarm is for standbys: they run without a deadline.
 func (w *warden) disarm(term uint64) error {
-	if term < w.st.Term {
-		return fmt.Errorf("term %d, but term %d is known: %w", term, w.st.Term, ErrLowerTerm)
-	}
-	w.st.Term, w.st.Armed = term, true
-	w.setDeadline(0)
-	return nil
+	defer w.setTimer()
+	return w.st.Disarm(term)
 }
 
-func (w *warden) setDeadline(at core.Instant) {
-	w.st.Deadline = at
-	if err := w.deadline.set(at); err != nil {
+// setTimer wakes the loop at the permit's deadline.
+func (w *warden) setTimer() {
+	if err := w.deadline.set(w.st.Deadline); err != nil {
 		w.log.Error("the deadline's timer failed", "error", err) // unreachable; the loop's own ticks still look
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/trust"
 )
 
 // Version is what a warden of this binary reports; main sets it before Main.
@@ -13,8 +14,8 @@ var Version = "dev"
 // Errors of the client's calls; test with errors.Is. After each of them except
 // ErrDisconnected nothing was changed.
 var (
-	ErrLowerTerm    = errors.New("a higher term is known")
-	ErrDeadlinePast = errors.New("the deadline has already passed")
+	ErrLowerTerm    = trust.ErrLowerTerm
+	ErrDeadlinePast = trust.ErrDeadlinePast
 	ErrNotArmed     = errors.New("needs an Arm or a Disarm first")
 	ErrNotEmpty     = errors.New("the instance is not empty")
 	ErrNotRunning   = errors.New("postgres is not running")
@@ -33,9 +34,7 @@ type Status struct {
 	Empty         bool         `json:"empty"`          // proof: no process of the instance exists
 	StartedAt     core.Instant `json:"started_at"`     // last Start
 	EmptyAt       core.Instant `json:"empty_at"`       // when it last became empty
-	Deadline      core.Instant `json:"deadline"`       // 0: none (disarmed, fenced, or never armed)
-	Term          uint64       `json:"term"`           // highest term seen by Arm or Disarm
-	Armed         bool         `json:"armed"`          // Start is permitted: armed or disarmed since the last fence
+	trust.Permit               // what PostgreSQL may do, and until when
 	LastExit      *Exit        `json:"last_exit,omitempty"`
 	Fenced        *Fenced      `json:"fenced,omitempty"` // the last fence; the next Start clears it
 	Cgroup        bool         `json:"cgroup"`           // the instance has a cgroup of its own

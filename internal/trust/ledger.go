@@ -1,0 +1,60 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+// ErrStale: an overtaken reply. What is known stays as it is.
+var ErrStale = errors.New("an older reply came after a newer one")
+
+// Ledger is what one agent knows of the store since it started. The zero value knows
+// nothing. It is not safe for concurrent use.
+type Ledger struct {
+	newest int64 // store revision of what is known; replies below are dropped
+	known  core.StoreView
+	opID   string
+}
+
+// Merge takes a snapshot over that was asked for at sent and arrived at now, unless
+// something newer is known: our own write, or a reply that overtook this one. (A
+// prototype without this rule promoted on a wrong term.)
+func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant) error {
+	if revision < l.newest {
+		return fmt.Errorf("%w: revision %d after %d", ErrStale, revision, l.newest)
+	}
+	v.ReadAt = sent
+	v.RenewedTerm, v.RenewedAt = l.known.RenewedTerm, l.known.RenewedAt
+	v.LeaseSeenAt, v.OperationSeenAt = l.known.LeaseSeenAt, l.known.OperationSeenAt
+	if !l.known.Known || v.LeaseRevision != l.known.LeaseRevision {
+		// When the reply is here, not when it was asked for: the others wait too long
+		// rather than too short for a renewal to show.
+		v.LeaseSeenAt = now
+	}
+	if v.Operation != nil && v.Operation.ID != l.opID {
+		l.opID, v.OperationSeenAt = v.Operation.ID, now
+	}
+	l.newest, l.known = revision, v
+	return nil
+}
+
+// Renewed takes note of our own successful write of the lease, sent at sent and answered
+// at now. Trust is counted from the send time: from the reply it would be too long by
+// the round trip.
+func (l *Ledger) Renewed(self string, lease core.LeaseRecord, revision int64, sent, now core.Instant) {
+	if lease.Holder == self && !lease.Released {
+		l.known.RenewedTerm, l.known.RenewedAt = lease.Term, sent
+	}
+	if revision > l.newest {
+		l.newest = revision
+		l.known.Lease, l.known.LeaseRevision, l.known.LeaseSeenAt = lease, revision, now
+	}
+}
+
+// View is all that is known; Known is false before the first Merge.
+func (l *Ledger) View() core.StoreView { return l.known }
+
+// Term is the newest term seen; for guards.
+func (l *Ledger) Term() uint64 { return l.known.Lease.Term }
