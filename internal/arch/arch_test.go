@@ -114,8 +114,10 @@ var importRules = []imported{
 		why: "looking must have no effects"},
 	{except: []string{"internal/store/etcd", "internal/store/embed"}, paths: []string{"go.etcd.io"},
 		why: "only two packages know etcd; everything else talks to the port in internal/store, which the conformance suite holds to its word"},
-	{except: []string{"internal/postgres", "internal/demo"}, paths: []string{"github.com/jackc"},
-		why: "only internal/postgres speaks SQL (the demo's writers are clients like any other)"},
+	{except: []string{"internal/postgres", "internal/demo", "lab/load", "lab/cluster"}, paths: []string{"github.com/jackc"},
+		why: "only internal/postgres speaks SQL (the demo's and the laboratory's writers are clients like any other)"},
+	{dirs: []string{"lab/history"}, paths: []string{"net", "os", "io", "context", "log", "math/rand", "testing", module}, allow: []string{module + "/internal/wal"},
+		why: "what judges a history sees nothing but the history: the simulator shares it"},
 	{dirs: []string{"internal/api", "internal/cli"}, paths: []string{module + "/internal/act"},
 		why: "an API call is an intent in the store, never a direct effect"},
 }
@@ -173,7 +175,7 @@ func TestCoreReadsNoClock(t *testing.T) {
 func TestOnlyPostgresNamesItsPrograms(t *testing.T) {
 	programs := []string{"pg_ctl", "pg_rewind", "pg_basebackup", "pg_controldata", "pg_waldump", "pg_verifybackup", "initdb", "pg_resetwal"}
 	for _, s := range sources(t) {
-		if s.test || s.in("internal/postgres", "internal/demo") { // the demo looks for processes left over, by name
+		if s.test || s.in("internal/postgres", "internal/demo", "lab") { // the demo and the laboratory look for processes left over, by name
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {

@@ -1,0 +1,150 @@
+//go:build lab
+
+package load
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/lab/history"
+)
+
+// server is one plain PostgreSQL: the checker is tried on a single server first, or its faults
+// would be taken for the cluster's.
+type server struct {
+	t         testing.TB
+	bin, data string
+	port      int
+	cred      *syscall.Credential
+	cmd       *exec.Cmd
+}
+
+func newServer(t testing.TB) *server {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	owner, err := user.Lookup("postgres")
+	if len(found) == 0 || err != nil {
+		t.Fatalf("PostgreSQL and its user are needed: %v %v", found, err)
+	}
+	uid, _ := strconv.Atoi(owner.Uid)
+	gid, _ := strconv.Atoi(owner.Gid)
+	dir, err := os.MkdirTemp("", "pgherd-load-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, bin: found[len(found)-1], data: dir + "/data", cred: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.command("initdb", "-U", "app", "-A", "scram-sha-256", "--pwfile", password, "-D", s.data).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	return s
+}
+
+func (s *server) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = s.command("postgres", "-D", s.data, "-p", strconv.Itoa(s.port), "-k", filepath.Dir(s.data), "-c", "listen_addresses=127.0.0.1")
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = s.cmd.Process.Signal(syscall.SIGQUIT); _ = s.cmd.Wait() })
+}
+
+func (s *server) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+func (s *server) config() Config {
+	return Config{Members: []Member{{"alone", s.addr()}}, Password: "secret", Database: "postgres", SSLMode: "disable"}
+}
+
+func TestOneServerPasses(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	l := Start(t, s.config())
+	l.WaitAcked(200)
+	h := l.Stop()
+	rows, err := l.Rows(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := history.Check(h, rows, history.Bounds{OutageMax: 5 * time.Second})
+	t.Logf("%+v", r)
+	if !r.OK() {
+		t.Errorf("%q", r.Problems)
+	}
+	if len(rows["alone"]) < 100 {
+		t.Errorf("only %d rows", len(rows["alone"]))
+	}
+}
+
+func TestCrashAndRestartPass(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	l := Start(t, s.config())
+	l.Mark("SIGQUIT")
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	_ = s.cmd.Wait()
+	s.start()
+	l.WaitAcked(50)
+	h := l.Stop()
+	rows, err := l.Rows(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := history.Check(h, rows, history.Bounds{OutageMax: 10 * time.Second})
+	t.Logf("%+v", r)
+	if !r.OK() {
+		t.Errorf("%q", r.Problems)
+	}
+	if r.Unknown == 0 && r.Refused == 0 {
+		t.Error("nobody noticed the crash")
+	}
+}
+
+// TestLossIsSeen: rows that are deleted behind the clients' back, as a bad failover would.
+func TestLossIsSeen(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	l := Start(t, s.config())
+	h := l.Stop()
+	c, err := l.cfg.primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.exec("DELETE FROM lab_rows WHERE id IN (SELECT id FROM lab_rows ORDER BY id DESC LIMIT 20); UPDATE lab_registers SET value = 0"); err != nil {
+		t.Fatal(err)
+	}
+	c.close()
+	rows, err := l.Rows(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := history.Check(h, rows, history.Bounds{OutageMax: 5 * time.Second}); r.OK() || r.Lost == 0 {
+		t.Errorf("%+v", r)
+	}
+}
