@@ -1,0 +1,123 @@
+//go:build lab
+
+package cluster
+
+import (
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/pgherd/pgherd/lab/rig"
+)
+
+// Kind names a member's processes.
+type Kind string
+
+// Kinds of processes. Tool is one of PostgreSQL's programs, run by the agent.
+const (
+	Agent      Kind = "agent"
+	Warden     Kind = "warden"
+	Postmaster Kind = "postmaster"
+	Backend    Kind = "backend" // every process below a postmaster
+	Tool       Kind = "tool"
+)
+
+// KindOf says what a process of a host is; empty for anything else.
+func KindOf(p rig.Process) Kind {
+	switch {
+	case p.Exe == "postgres" && filepath.Base(p.Args[0]) == "postgres":
+		return Postmaster
+	case p.Exe == "postgres":
+		return Backend
+	case slices.Contains([]string{"initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_waldump"}, p.Exe):
+		return Tool
+	case len(p.Args) > 1 && p.Args[1] == "run":
+		return Agent
+	case len(p.Args) > 1 && p.Args[1] == "warden":
+		return Warden
+	}
+	return ""
+}
+
+// IsPostgres is for what freezes or limits PostgreSQL alone.
+func IsPostgres(p rig.Process) bool { return KindOf(p) == Postmaster || KindOf(p) == Backend }
+
+// Processes lists the member's of some kinds; without kinds, all.
+func (m *Member) Processes(kinds ...Kind) (list []rig.Process) {
+	for _, p := range m.Host.Processes() {
+		if k := KindOf(p); len(kinds) == 0 || slices.Contains(kinds, k) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// PID gives one process of the kind, 0 when there is none. A postmaster's first
+// child looks like it until it has its title: the oldest is meant.
+func (m *Member) PID(kind Kind) int {
+	list := m.Processes(kind)
+	if len(list) == 0 {
+		return 0
+	}
+	for _, p := range list {
+		if !slices.ContainsFunc(list, func(q rig.Process) bool { return q.PID == p.PPID }) {
+			return p.PID
+		}
+	}
+	return list[0].PID
+}
+
+// Signal sends a signal to the member's process of that kind.
+func (m *Member) Signal(kind Kind, sig syscall.Signal) int {
+	m.c.T.Helper()
+	pid := m.PID(kind)
+	if pid == 0 {
+		m.c.T.Fatalf("%s has no %s", m.Name, kind)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		m.c.T.Fatalf("signal %v to the %s of %s: %v", sig, kind, m.Name, err)
+	}
+	return pid
+}
+
+// Kill is SIGKILL to the member's process of that kind.
+func (m *Member) Kill(kind Kind) int {
+	m.c.T.Helper()
+	return m.Signal(kind, syscall.SIGKILL)
+}
+
+// PowerCut ends everything of the member at once. What its volumes had not flushed is
+// lost with it, where they are file systems of their own.
+func (m *Member) PowerCut() {
+	m.c.T.Helper()
+	var dead []*rig.Volume
+	for _, v := range m.Host.Volumes {
+		if v.SizeMB > 0 {
+			dead = append(dead, v)
+		}
+	}
+	// The disks first: what a dying process still writes must not reach them.
+	for _, v := range dead {
+		if err := v.Die(); err != nil {
+			m.c.T.Fatal(err)
+		}
+	}
+	if err := m.Host.KillAll(); err != nil {
+		m.c.T.Fatalf("%s: %v", m.Name, err)
+	}
+	for _, v := range dead {
+		if err := v.Remount(); err != nil {
+			m.c.T.Fatal(err)
+		}
+	}
+	m.WaitAgentEnd(10 * time.Second)
+}
+
+// FreezePostgres stops PostgreSQL alone; agent and warden run on.
+func (m *Member) FreezePostgres() {
+	m.c.T.Helper()
+	if err := m.Host.FreezeSome("postgres", IsPostgres); err != nil {
+		m.c.T.Fatal(err)
+	}
+}
