@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover test-versions clean
+.PHONY: help demo test build lint deps bench-failover test-versions failures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ bench-failover: deps bin/pgherd ## measure failover, rejoin and footprint (ARGS=
 
 test-versions: deps ## the same cluster on PostgreSQL 15, 17 and 18, in a Debian root of its own (as root; about 4 minutes the first time)
 	@scripts/versions.sh
+
+failures: ## docs/failures.md anew, from lab/catalogue
+	@go test -count=1 ./lab/catalogue -run TestPageIsMadeOfTheCatalogue -update
 
 clean: ## remove what was built
 	rm -rf bin
