@@ -3,13 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/act"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/trust"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -46,27 +46,14 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	return report.WakeAt
 }
 
-// noteFailure keeps what core must know of a failed step. A lost race for a record is
-// none: nothing was written, and the next view shows who won. A start is kept until one
-// succeeds, for it is tried again later; a write of the lease that got no answer until one of ours
-// succeeds or another member holds it; anything else until a tick goes well.
+// noteFailure keeps what core must know of a failed step.
 func (a *Agent) noteFailure(view core.View, plan core.Plan, err error) {
+	var now *core.StepFailure
 	var failed *act.StepError
-	if errors.As(err, &failed) && !errors.Is(err, store.ErrConflict) {
-		a.failed = core.StepFailure{Kind: failed.Kind, Text: failed.Err.Error(), At: warden.BootNow()}
-		return
+	if errors.As(err, &failed) {
+		now = &core.StepFailure{Kind: failed.Kind, Text: failed.Err.Error(), At: warden.BootNow()}
 	}
-	over := err == nil
-	switch a.failed.Kind {
-	case core.StepStart:
-		over = over && slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == core.StepStart })
-	case core.StepPutLease:
-		over = view.Store.Lease.Holder != view.Self ||
-			over && slices.ContainsFunc(plan.Steps, func(s core.Step) bool { return s.Kind == core.StepPutLease })
-	}
-	if over {
-		a.failed = core.StepFailure{}
-	}
+	a.failed = trust.NoteFailure(a.failed, view, plan, now, errors.Is(err, store.ErrConflict))
 }
 
 // sleep waits until wakeAt or until something happened.
