@@ -127,7 +127,7 @@ func (s scenario) prepare(t *testing.T) *Lab {
 	lab := &Lab{T: t, Rig: r, Bounds: s.bounds, Cluster: cluster.Up(t, r, config)}
 	cfg := s.load
 	cfg.Password = cluster.Password
-	for _, m := range lab.Cluster.Members {
+	for _, m := range lab.Cluster.Data() {
 		cfg.Members = append(cfg.Members, load.Member{Name: m.Name, Addr: m.Addr()})
 	}
 	lab.Load = load.Start(t, cfg)

@@ -28,6 +28,8 @@ type Config struct {
 	// PlainWAL leaves the WAL inside the data directory although the rig has a volume for it.
 	PlainWAL bool
 	Agent    []string // more flags of `pgherd run`
+	// Witnesses of the hosts, the last ones, vote and run no PostgreSQL.
+	Witnesses int
 }
 
 // Cluster is pgherd on the hosts of one rig.
@@ -48,6 +50,7 @@ type Member struct {
 	WALDir   string // empty: in DataDir
 	Exe      string // pgherd, for this member
 	Env      []string
+	Witness  bool
 
 	c     *Cluster
 	agent *rig.Running
@@ -68,8 +71,10 @@ const (
 func Up(t testing.TB, r *rig.Rig, cfg Config) *Cluster {
 	t.Helper()
 	c := &Cluster{T: t, Rig: r, Config: cfg, began: time.Now()}
-	for _, h := range r.Hosts {
-		c.Members = append(c.Members, c.place(h))
+	for i, h := range r.Hosts {
+		m := c.place(h)
+		m.Witness = i >= len(r.Hosts)-cfg.Witnesses
+		c.Members = append(c.Members, m)
 	}
 	first := c.Members[0]
 	first.init()
@@ -111,7 +116,11 @@ func (m *Member) Addr() string { return net.JoinHostPort(m.Host.Addr, strconv.It
 
 func (m *Member) setup(verb ...string) []string {
 	args := append([]string{m.Exe}, verb...)
-	args = append(args, "--config", m.configFile(), "--name", m.Name, "--address", m.Host.Addr, "--state-dir", m.StateDir, "--data-dir", m.DataDir)
+	args = append(args, "--config", m.configFile(), "--name", m.Name, "--address", m.Host.Addr, "--state-dir", m.StateDir)
+	if m.Witness {
+		return append(args, "--witness")
+	}
+	args = append(args, "--data-dir", m.DataDir)
 	if m.WALDir != "" {
 		args = append(args, "--wal-dir", m.WALDir)
 	}
@@ -134,7 +143,11 @@ func (m *Member) init() {
 func (m *Member) join(from *Member) {
 	m.c.T.Helper()
 	token := filepath.Join(m.Host.Dir, "token")
-	if err := os.WriteFile(token, []byte(from.Must("token", "create")), 0o600); err != nil {
+	create := []string{"token", "create"}
+	if m.Witness {
+		create = append(create, "--witness")
+	}
+	if err := os.WriteFile(token, []byte(from.Must(create...)), 0o600); err != nil {
 		m.c.T.Fatal(err)
 	}
 	m.onHost(m.setup("join", net.JoinHostPort(from.Host.Addr, strconv.Itoa(PortAPI)), "--token-file", token)...)
@@ -244,6 +257,26 @@ func (c *Cluster) Others(but ...*Member) (rest []*Member) {
 		}
 	}
 	return rest
+}
+
+// Data are the members that run PostgreSQL.
+func (c *Cluster) Data() (list []*Member) {
+	for _, m := range c.Members {
+		if !m.Witness {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// Standbys are the data members but the given ones.
+func (c *Cluster) Standbys(but ...*Member) (list []*Member) {
+	for _, m := range c.Others(but...) {
+		if !m.Witness {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // Get gives a member by its name, or nil.

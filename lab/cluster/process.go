@@ -3,8 +3,10 @@
 package cluster
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -91,27 +93,44 @@ func (m *Member) Kill(kind Kind) int {
 // lost with it, where they are file systems of their own.
 func (m *Member) PowerCut() {
 	m.c.T.Helper()
+	m.c.PowerCut(m)
+}
+
+// PowerCut is that of several members in the same moment.
+func (c *Cluster) PowerCut(members ...*Member) {
+	c.T.Helper()
 	var dead []*rig.Volume
-	for _, v := range m.Host.Volumes {
-		if v.SizeMB > 0 {
-			dead = append(dead, v)
+	for _, m := range members {
+		for _, v := range m.Host.Volumes {
+			if v.SizeMB > 0 {
+				dead = append(dead, v)
+			}
 		}
 	}
 	// The disks first: what a dying process still writes must not reach them.
-	for _, v := range dead {
-		if err := v.Die(); err != nil {
-			m.c.T.Fatal(err)
+	c.each(dead, (*rig.Volume).Die)
+	var wg sync.WaitGroup
+	errs := make([]error, len(members))
+	for i, m := range members {
+		wg.Go(func() { errs[i] = m.Host.KillAll() })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		c.T.Fatal(err)
+	}
+	c.each(dead, (*rig.Volume).Remount)
+	for _, m := range members {
+		m.WaitAgentEnd(10 * time.Second)
+	}
+}
+
+func (c *Cluster) each(volumes []*rig.Volume, do func(*rig.Volume) error) {
+	c.T.Helper()
+	for _, v := range volumes {
+		if err := do(v); err != nil {
+			c.T.Fatal(err)
 		}
 	}
-	if err := m.Host.KillAll(); err != nil {
-		m.c.T.Fatalf("%s: %v", m.Name, err)
-	}
-	for _, v := range dead {
-		if err := v.Remount(); err != nil {
-			m.c.T.Fatal(err)
-		}
-	}
-	m.WaitAgentEnd(10 * time.Second)
 }
 
 // FreezePostgres stops PostgreSQL alone; agent and warden run on.

@@ -98,7 +98,7 @@ func (c *Cluster) Words() string {
 
 // Primary is the member that accepts writes, asked directly; nil when none or more than one does.
 func (c *Cluster) Primary() (primary *Member) {
-	for _, m := range c.Members {
+	for _, m := range c.Data() {
 		if m.Writable() {
 			if primary != nil {
 				return nil
@@ -114,7 +114,7 @@ func (c *Cluster) WaitPrimary(limit time.Duration, some ...*Member) (primary *Me
 	c.T.Helper()
 	c.Wait(limit, "a primary", func() bool {
 		for _, m := range some {
-			if m.Writable() {
+			if !m.Witness && m.Writable() {
 				primary = m
 			}
 		}
@@ -151,10 +151,10 @@ func (c *Cluster) Broken() string {
 func (c *Cluster) brokenAt(p *Member) string {
 	got, err := p.Query(`SELECT CASE WHEN pg_is_in_recovery() THEN 'it is a standby' ELSE
 		(SELECT count(*) FILTER (WHERE state = 'streaming' AND application_name !~ '^pgherd') FROM pg_stat_replication)::text END`)
-	if want := fmt.Sprint(len(c.Members) - 1); err != nil || got != want {
+	if want := fmt.Sprint(len(c.Data()) - 1); err != nil || got != want {
 		return fmt.Sprintf("%s has %s of %s standbys, %v", p.Name, got, want, err)
 	}
-	for _, m := range c.Members {
+	for _, m := range c.Data() {
 		if left := c.leakedSlots(m); left != "" {
 			return left
 		}
@@ -164,7 +164,7 @@ func (c *Cluster) brokenAt(p *Member) string {
 
 func (c *Cluster) leakedSlots(m *Member) string {
 	var want []string
-	for _, o := range c.Others(m) {
+	for _, o := range c.Standbys(m) {
 		want = append(want, core.SlotName(o.Name))
 	}
 	got, err := m.Query("SELECT coalesce(string_agg(slot_name, ','), '') FROM pg_replication_slots WHERE NOT temporary AND slot_name <> ALL($1::text[])", want)
@@ -204,7 +204,7 @@ func (c *Cluster) WaitReady(limit time.Duration) {
 		if err != nil || !ok {
 			return false
 		}
-		sync := wanted.Durability != spec.DurabilitySync || names != "" && len(lease.Sync.Members) == len(c.Members)-1
+		sync := wanted.Durability != spec.DurabilitySync || names != "" && len(lease.Sync.Members) == len(c.Data())-1
 		return sync && c.Voters() == min(5, len(c.Members))
 	})
 }
@@ -212,7 +212,11 @@ func (c *Cluster) WaitReady(limit time.Duration) {
 // withStore gives f the store through the first member whose share of it answers. The test
 // sits beside the bridge's cuts, so this works when the members cannot reach each other.
 func (c *Cluster) withStore(f func(context.Context, *etcd.Store) bool) bool {
-	for _, m := range c.Members {
+	return c.askStore(c.Members, f)
+}
+
+func (c *Cluster) askStore(members []*Member, f func(context.Context, *etcd.Store) bool) bool {
+	for _, m := range members {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		s, err := m.dialStore(ctx)
 		ok := err == nil && f(ctx, s)
@@ -265,7 +269,7 @@ func (c *Cluster) Events(since time.Time) (list []journal.Event) {
 	for _, m := range c.Members {
 		var e api.Events
 		err := m.client(func(ctx context.Context, a *api.Client) (err error) {
-			e, err = a.Events(ctx, 5000, false)
+			e, err = a.Events(ctx, 1000, false)
 			return err
 		})
 		if err != nil {
@@ -283,7 +287,12 @@ func (c *Cluster) Events(since time.Time) (list []journal.Event) {
 
 // Records are the spec and the lease as the store has them.
 func (c *Cluster) Records() (wanted spec.Cluster, lease core.LeaseRecord, ok bool) {
-	c.withStore(func(ctx context.Context, s *etcd.Store) bool {
+	return c.RecordsBy(c.Members...)
+}
+
+// RecordsBy asks the shares of the store of these members, until one answers.
+func (c *Cluster) RecordsBy(members ...*Member) (wanted spec.Cluster, lease core.LeaseRecord, ok bool) {
+	c.askStore(members, func(ctx context.Context, s *etcd.Store) bool {
 		snapshot, err := s.Snapshot(ctx)
 		if err != nil {
 			return false
@@ -293,4 +302,25 @@ func (c *Cluster) Records() (wanted spec.Cluster, lease core.LeaseRecord, ok boo
 		return ok
 	})
 	return wanted, lease, ok
+}
+
+// StoreLeader names the member on which the store's own leader runs; empty when none is known.
+func (c *Cluster) StoreLeader() (name string) {
+	c.withStore(func(ctx context.Context, s *etcd.Store) bool {
+		status, err := s.Client().Status(ctx, s.Client().Endpoints()[0])
+		if err != nil {
+			return false
+		}
+		all, err := s.Client().MemberList(ctx)
+		if err != nil {
+			return false
+		}
+		for _, m := range all.Members {
+			if m.ID == status.Leader {
+				name = m.Name
+			}
+		}
+		return name != ""
+	})
+	return name
 }

@@ -1,0 +1,103 @@
+//go:build lab
+
+package lab
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/lab/cluster"
+	"github.com/pgherd/pgherd/lab/history"
+)
+
+// Processes stop without dying: the fault that fools whoever asks only whether a process exists.
+var _ = add(
+	scenario{name: "freeze-postgres", bounds: history.Bounds{OutageMax: freezeFor + 10*time.Second, ChangesMax: 1}, run: freezePostgres},
+	scenario{name: "freeze-agent", bounds: crash, run: freezeAgent},
+	scenario{name: "freeze-node", bounds: crash, run: freezeNode},
+	scenario{name: "freeze-agent-at-renew", bounds: crash, run: freezeAgentAtRenew},
+)
+
+// freezeFor exceeds the ttl (5 s) twice.
+const freezeFor = 12 * time.Second
+
+// freezePostgres: today nobody takes over, as the agent renews the lease of a server that does not
+// answer (issue 4 judges health by a write). What must hold is that nothing is lost and no
+// two acknowledge, also at the thaw, and that the operator is told.
+func freezePostgres(l *Lab) {
+	p := l.primary()
+	l.Mark("PostgreSQL on %s freezes", p.Name)
+	p.FreezePostgres()
+	since := time.Now()
+	l.seen("postgres_not_answering")
+	l.last(freezeFor - time.Since(since))
+	l.Mark("thaw")
+	p.Host.Thaw()
+	l.Load.WaitAcked(50)
+}
+
+func freezeAgent(l *Lab) {
+	p, since := l.primary(), time.Now()
+	l.Mark("SIGSTOP to the agent of %s", p.Name)
+	resume := l.stop(p, cluster.Agent)
+	l.emptied(p, 8*time.Second)
+	l.takenOver(p)
+	l.fencedByDeadline(p)
+	l.Mark("SIGCONT")
+	resume()
+	l.told(since, "leader_changed")
+}
+
+func freezeNode(l *Lab) {
+	p, since := l.primary(), time.Now()
+	l.Do("everything on "+p.Name+" freezes", p.Host.Freeze())
+	l.takenOver(p)
+	l.seen("member_unreachable")
+	l.last(freezeFor - time.Since(since))
+	l.Mark("thaw")
+	p.Host.Thaw()
+	l.emptied(p, 2*time.Second)
+	l.fencedByDeadline(p)
+	l.told(since, "leader_changed")
+}
+
+// replyDelay is within the time for which the agent waits for the answer to a renewal (0.9 s).
+const replyDelay = 700 * time.Millisecond
+
+// freezeAgentAtRenew: a renewal takes effect in the store, and its answer reaches the agent late; the agent
+// is cut off right after. Trust may count from the renewal's sending only: counted from the
+// answer, PostgreSQL would outlive the lease by the delay.
+func freezeAgentAtRenew(l *Lab) {
+	p := l.primary()
+	l.storeLedElsewhere(p)
+	_, before, _ := l.Cluster.Records()
+	l.Do("nothing from the others reaches "+p.Name, l.Rig.IsolateIn(p.Host))
+	l.Cluster.Wait(3*time.Second, "a renewal whose answer is missing", func() bool {
+		_, lease, ok := l.Cluster.RecordsBy(l.Cluster.Others(p)[0])
+		return ok && lease.Beat > before.Beat+1
+	})
+	seen := time.Now()
+	l.Mark("a renewal took effect: SIGSTOP to the agent of %s", p.Name)
+	resume := l.stop(p, cluster.Agent)
+	if err := l.Rig.HealNet(); err != nil {
+		l.T.Fatal(err)
+	}
+	l.last(replyDelay)
+	l.Do("SIGCONT, and "+p.Name+" is cut off", l.Rig.Isolate(p.Host))
+	resume()
+	l.emptied(p, 8*time.Second)
+	// The renewal was sent before it was seen: ttl - margin from there, and what the kernel needs.
+	if after := time.Since(seen); after > 4*time.Second+400*time.Millisecond {
+		l.T.Errorf("PostgreSQL lived for %v after the last renewal; its deadline is 4 s from the sending", after)
+	}
+	l.takenOver(p)
+}
+
+// storeLedElsewhere waits until the store's own leader is not on the primary's member: pgherd
+// moves it there, and only so does a renewal take effect without its answer being heard.
+func (l *Lab) storeLedElsewhere(p *cluster.Member) {
+	l.T.Helper()
+	l.Cluster.Wait(30*time.Second, "the store is led by another member", func() bool {
+		leader := l.Cluster.StoreLeader()
+		return leader != "" && leader != p.Name
+	})
+}

@@ -1,0 +1,121 @@
+//go:build lab
+
+package lab
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/lab/cluster"
+	"github.com/pgherd/pgherd/lab/history"
+)
+
+// The network between the members is cut, in one direction or for one purpose, or loses packets. Clients
+// reach every member all the time: that is what makes two primaries visible.
+var _ = add(
+	scenario{name: "isolate-primary", bounds: crash, run: isolatePrimary},
+	scenario{name: "isolate-standby", bounds: history.Bounds{OutageMax: 2 * time.Second}, run: isolateStandby},
+	scenario{name: "cut-primary-store", bounds: crash, run: cutPrimaryStore},
+	scenario{name: "cut-replication-only", bounds: history.Bounds{OutageMax: 15 * time.Second}, run: cutReplicationOnly},
+	scenario{name: "one-way-in", bounds: crash, run: oneWayIn},
+	scenario{name: "one-way-out", bounds: crash, run: oneWayOut},
+	scenario{name: "bridge-node", bounds: history.Bounds{OutageMax: 2 * time.Second}, run: bridgeNode},
+	scenario{name: "flapping-link", bounds: history.Bounds{OutageMax: 15 * time.Second, ChangesMax: 2}, run: flappingLink},
+	scenario{name: "loss-30", bounds: history.Bounds{OutageMax: 10 * time.Second}, run: lossThirty},
+)
+
+// cutFor is longer than the ttl twice.
+const cutFor = 12 * time.Second
+
+func isolatePrimary(l *Lab) {
+	p, since := l.primary(), time.Now()
+	l.Do(p.Name+" is cut off", l.Rig.Isolate(p.Host))
+	l.emptied(p, 8*time.Second)
+	l.takenOver(p)
+	l.fencedByDeadline(p)
+	l.seen("store_unreachable")
+	l.last(cutFor-time.Since(since))
+	l.Do("the cut is healed", l.Rig.HealNet())
+	l.told(since, "leader_changed")
+}
+
+func isolateStandby(l *Lab) {
+	s := l.Cluster.Standbys(l.primary())[0]
+	l.Do(s.Name+" is cut off", l.Rig.Isolate(s.Host))
+	l.seen("member_unreachable")
+	l.last(cutFor)
+	l.Load.WaitAcked(50)
+}
+
+func cutPrimaryStore(l *Lab) {
+	p, since := l.primary(), time.Now()
+	for _, o := range l.Cluster.Others(p) {
+		l.Do("the store's ports between "+p.Name+" and "+o.Name+" are cut", l.Rig.CutPorts(p.Host, o.Host, cluster.PortPeer, cluster.PortStore))
+	}
+	l.emptied(p, 8*time.Second)
+	l.takenOver(p)
+	l.fencedByDeadline(p)
+	l.told(since, "leader_changed")
+}
+
+// cutReplicationOnly: everybody is alive, reachable and renews, only WAL does not flow.
+func cutReplicationOnly(l *Lab) {
+	p := l.primary()
+	for i, a := range l.Rig.Hosts {
+		for _, b := range l.Rig.Hosts[i+1:] {
+			l.Do("PostgreSQL's port between "+a.Name+" and "+b.Name+" is cut", l.Rig.CutPorts(a, b, cluster.Port))
+		}
+	}
+	since := time.Now()
+	l.Cluster.Wait(10*time.Second, "the stall is reported", func() bool {
+		s, ok := p.Status()
+		return ok && (cluster.Has(s, "sync_degraded") || cluster.Has(s, "not_streaming"))
+	})
+	l.Mark("reported after %v", time.Since(since).Round(time.Millisecond))
+	l.Load.WaitAcked(50)
+	l.last(cutFor-time.Since(since))
+}
+
+func oneWayIn(l *Lab) {
+	p := l.primary()
+	l.Do("nothing from the others reaches "+p.Name, l.Rig.IsolateIn(p.Host))
+	l.emptied(p, 8*time.Second)
+	l.takenOver(p)
+	l.last(cutFor)
+}
+
+func oneWayOut(l *Lab) {
+	p := l.primary()
+	l.Do("nothing from "+p.Name+" reaches the others", l.Rig.IsolateOut(p.Host))
+	l.emptied(p, 8*time.Second)
+	l.takenOver(p)
+	l.last(cutFor)
+}
+
+func bridgeNode(l *Lab) {
+	p := l.primary()
+	far := l.Cluster.Standbys(p)[0]
+	l.Do(p.Name+" and "+far.Name+" cannot reach each other, the third reaches both", l.Rig.Cut(p.Host, far.Host))
+	l.seen("member_unreachable")
+	l.last(cutFor)
+	l.Load.WaitAcked(50)
+	if now := l.primary(); now != p {
+		l.T.Errorf("%s leads, not %s", now.Name, p.Name)
+	}
+}
+
+func flappingLink(l *Lab) {
+	p := l.primary()
+	for range 10 {
+		l.Do(p.Name+" is cut off", l.Rig.Isolate(p.Host))
+		l.last(2*time.Second)
+		l.Do("and back", l.Rig.HealNet())
+		l.last(2*time.Second)
+	}
+	l.Load.WaitAcked(50)
+}
+
+func lossThirty(l *Lab) {
+	l.Do("30 % of all packets are lost", l.Rig.Lose(30))
+	l.last(25*time.Second)
+	l.Load.WaitAcked(50)
+}
