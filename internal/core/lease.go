@@ -93,10 +93,16 @@ func (d *decider) lastingTiming() (ttl, margin spec.Duration) {
 }
 
 // confirm puts a renewal before what follows when the outcome of our last write of the
-// lease is not known: it may have been a release or a hand-over that still lands.
+// lease is not known: it may have been a release or a hand-over that still lands. So too when the
+// warden has no deadline of this term, because it is a new one: only a renewal arms it.
 func (d *decider) confirm() {
-	if f := d.v.Failed; f.Kind == StepPutLease && f.At > d.v.Store.RenewedAt && !slices.ContainsFunc(d.plan.Steps, isPutLease) {
+	if slices.ContainsFunc(d.plan.Steps, isPutLease) {
+		return
+	}
+	if f := d.v.Failed; f.Kind == StepPutLease && f.At > d.v.Store.RenewedAt {
 		d.putRenewal(d.lease.Sync, because("renew", "the lease is confirmed before PostgreSQL may write: the last answer to a write of it is missing"))
+	} else if w := d.v.Local.Warden; w.Term != d.lease.Term || w.Deadline <= d.v.Now {
+		d.putRenewal(d.lease.Sync, because("renew", "the warden is armed before PostgreSQL may write: it has no deadline of term %d", d.lease.Term))
 	}
 }
 
