@@ -1,0 +1,156 @@
+//go:build lab
+
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/lab/cluster"
+	"github.com/pgherd/pgherd/lab/history"
+	"github.com/pgherd/pgherd/lab/rig"
+)
+
+var _ = add(
+	scenario{name: "slow-store", bounds: history.Bounds{OutageMax: 25 * time.Second, ChangesMax: 1}, run: slowStore},
+	scenario{name: "store-minority-down", bounds: calm, run: storeMinorityDown},
+	// The store is away for as long as the scenario wants.
+	scenario{name: "store-majority-down", bounds: history.Bounds{OutageMax: 30 * time.Second, ChangesMax: 1}, run: storeMajorityDown},
+	scenario{name: "store-disk-stall", disks: rig.Disks{StoreMB: 300}, bounds: crash, run: storeDiskStall},
+	scenario{name: "store-wiped-one", bounds: calm, run: storeWipedOne},
+	scenario{name: "store-wiped-all", bounds: history.Bounds{OutageMax: history.NoBound, ChangesMax: 1}, run: storeWipedAll},
+)
+
+// slowStore lets each exchange with another member's store take 400 ms longer, then 800 ms. The first
+// must cost nothing; of the second pgherd promises today only that it is safe, and over when it is over.
+func slowStore(l *Lab) {
+	var all []*delay
+	for _, m := range l.Cluster.Members {
+		all = append(all, startDelay(l.T, l.Rig, m.Host, cluster.PortPeer, cluster.PortStore))
+	}
+	l.Mark("the store's ports are reached through a proxy")
+	l.last(3 * time.Second) // the store's members find each other through it
+	l.Cluster.WaitReady(30 * time.Second)
+	p := l.primary()
+	pid := p.PID(cluster.Postmaster)
+	for _, each := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond} {
+		l.Mark("they are %v away, each way", each)
+		for _, d := range all {
+			d.set(each)
+		}
+		l.last(10 * time.Second)
+		if each == 200*time.Millisecond {
+			l.remains(p, pid)
+		}
+	}
+	l.Mark("they are as near as before")
+	for _, d := range all {
+		d.stop()
+	}
+	l.Cluster.WaitPrimary(20*time.Second, l.Cluster.Members...)
+}
+
+// storeMinorityDown: a member of the store is a part of an agent.
+func storeMinorityDown(l *Lab) {
+	p := l.primary()
+	pid, away := p.PID(cluster.Postmaster), l.Cluster.Others(p)[0]
+	l.Mark("kill the agent of %s, and with it its share of the store", away.Name)
+	away.Kill(cluster.Agent)
+	l.sees(p, 15*time.Second, core.CondMemberDown)
+	l.last(5 * time.Second)
+	l.remains(p, pid)
+}
+
+// storeMajorityDown: without a quorum nobody may lead. Failsafe is issue 4.
+func storeMajorityDown(l *Lab) {
+	p := l.primary()
+	l.Mark("kill the agents of both standbys")
+	for _, m := range l.Cluster.Others(p) {
+		m.Kill(cluster.Agent)
+	}
+	l.Cluster.Wait(8*time.Second, p.Name+" is fenced", func() bool { return len(p.Processes(cluster.Postmaster, cluster.Backend)) == 0 })
+	l.Mark("%s is fenced", p.Name)
+	l.sees(p, 10*time.Second, core.CondNoQuorum)
+	l.last(3 * time.Second)
+	if n := l.Cluster.Primary(); n != nil {
+		l.T.Errorf("%s leads without a store", n.Name)
+	}
+	l.Heal()
+	l.Cluster.WaitPrimary(30*time.Second, l.Cluster.Members...)
+}
+
+// storeDiskStall: state_dir, with the store, the journal and the sockets, is on the disk that hangs;
+// PostgreSQL's is another. It hangs for longer than any trust.
+func storeDiskStall(l *Lab) {
+	p := l.primary()
+	v := p.Host.Volumes["state"]
+	l.Do("the disk of "+p.Name+"'s state_dir hangs", v.Freeze())
+	l.last(12 * time.Second)
+	l.Do("it works again", v.Thaw())
+	l.Cluster.WaitPrimary(20*time.Second, l.Cluster.Members...)
+}
+
+// storeDir is where a member's share of the store is.
+func storeDir(l *Lab, m *cluster.Member) string {
+	dir := filepath.Join(m.StateDir, "store")
+	if _, err := os.Stat(filepath.Join(dir, "member", "wal")); err != nil {
+		l.T.Fatal(err)
+	}
+	return dir
+}
+
+// storeWipedOne: one member loses what its share of the store had, and comes back.
+func storeWipedOne(l *Lab) {
+	p := l.primary()
+	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Others(p)[1]
+	hit.PowerCut()
+	l.Do(hit.Name+" lost its share of the store", os.RemoveAll(storeDir(l, hit)))
+	hit.StartAgent()
+	l.Cluster.Wait(60*time.Second, hit.Name+" votes again and streams", func() bool {
+		return l.Cluster.Voters() == 3 && l.Cluster.Broken() == ""
+	})
+	l.remains(p, pid)
+}
+
+// storeWipedAll: the data is there, but nobody may conclude from an empty store that the cluster
+// is new. The way back that exists today is a copy of the store.
+func storeWipedAll(l *Lab) {
+	control, dirs := map[*cluster.Member]string{}, map[*cluster.Member]string{}
+	l.Mark("all members lose their power")
+	l.Cluster.PowerCut(l.Cluster.Members...)
+	for _, m := range l.Cluster.Members {
+		dirs[m] = storeDir(l, m)
+		l.Do("the store's share of "+m.Name+" is taken away", os.Rename(dirs[m], dirs[m]+".copy"))
+		control[m] = controlFile(l, m)
+		m.StartAgent()
+	}
+	l.last(20 * time.Second)
+	for _, m := range l.Cluster.Members {
+		if n := len(m.Processes(cluster.Postmaster)); n > 0 {
+			l.T.Errorf("%s runs PostgreSQL without a store", m.Name)
+		}
+		if now := controlFile(l, m); now != control[m] {
+			l.T.Errorf("the data of %s was touched", m.Name)
+		}
+		l.T.Logf("%s says: %s", m.Name, m.Explain())
+	}
+	l.Cluster.PowerCut(l.Cluster.Members...)
+	for _, m := range l.Cluster.Members {
+		if err := os.RemoveAll(dirs[m]); err != nil {
+			l.T.Fatal(err)
+		}
+		l.Do("the store's share of "+m.Name+" is put back", os.Rename(dirs[m]+".copy", dirs[m]))
+		m.StartAgent()
+	}
+	l.Cluster.WaitPrimary(40*time.Second, l.Cluster.Members...)
+}
+
+func controlFile(l *Lab, m *cluster.Member) string {
+	text, err := os.ReadFile(filepath.Join(m.DataDir, "global", "pg_control"))
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	return string(text)
+}
