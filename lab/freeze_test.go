@@ -13,9 +13,16 @@ import (
 var _ = add(
 	scenario{name: "freeze-postgres", bounds: history.Bounds{OutageMax: freezeFor + 10*time.Second, ChangesMax: 1}, run: freezePostgres},
 	scenario{name: "freeze-agent", bounds: crash, run: freezeAgent},
-	scenario{name: "freeze-node", bounds: crash, run: freezeNode},
+	scenario{name: "freeze-node", bounds: frozenNode, run: freezeNode},
 	scenario{name: "freeze-agent-at-renew", bounds: crash, run: freezeAgentAtRenew},
 )
+
+// frozenNode: at the thaw a paused machine goes on where it stood, in the midst of answering. The write
+// was made before and is kept; only its answer is late, as if a packet had been. What is sent
+// to it after the thaw must meet nobody.
+var frozenNode = history.Bounds{OutageMax: crash.OutageMax, ChangesMax: 1,
+	LateAnswers: "answers under way when the machine stood still arrive at the thaw",
+	StaleReads:  "the same for reads"}
 
 // freezeFor exceeds the ttl (5 s) twice.
 const freezeFor = 12 * time.Second
@@ -69,13 +76,7 @@ const replyDelay = 700 * time.Millisecond
 func freezeAgentAtRenew(l *Lab) {
 	p := l.primary()
 	l.storeLedElsewhere(p)
-	_, before, _ := l.Cluster.Records()
-	l.Do("nothing from the others reaches "+p.Name, l.Rig.IsolateIn(p.Host))
-	l.Cluster.Wait(3*time.Second, "a renewal whose answer is missing", func() bool {
-		_, lease, ok := l.Cluster.RecordsBy(l.Cluster.Others(p)[0])
-		return ok && lease.Beat > before.Beat+1
-	})
-	seen := time.Now()
+	seen := l.unansweredRenewal(p)
 	l.Mark("a renewal took effect: SIGSTOP to the agent of %s", p.Name)
 	resume := l.stop(p, cluster.Agent)
 	if err := l.Rig.HealNet(); err != nil {
@@ -90,6 +91,28 @@ func freezeAgentAtRenew(l *Lab) {
 		l.T.Errorf("PostgreSQL lived for %v after the last renewal; its deadline is 4 s from the sending", after)
 	}
 	l.takenOver(p)
+}
+
+// unansweredRenewal cuts what comes in to the primary until a renewal of it took effect in the store,
+// whose answer it cannot have, and gives that moment. When the store's election came between, it
+// is tried again.
+func (l *Lab) unansweredRenewal(p *cluster.Member) time.Time {
+	l.T.Helper()
+	other := l.Cluster.Others(p)[0]
+	for range 5 {
+		l.Do("nothing from the others reaches "+p.Name, l.Rig.IsolateIn(p.Host))
+		_, before, _ := l.Cluster.RecordsBy(other)
+		for cut := time.Now(); time.Since(cut) < 1300*time.Millisecond; {
+			if _, lease, ok := l.Cluster.RecordsBy(other); ok && before.Beat > 0 && lease.Beat > before.Beat {
+				return time.Now()
+			}
+		}
+		l.Do("no renewal got out: once more", l.Rig.HealNet())
+		l.Cluster.WaitReady(30 * time.Second)
+		l.storeLedElsewhere(p)
+	}
+	l.T.Fatal("no renewal without an answer in 5 attempts")
+	return time.Time{}
 }
 
 // storeLedElsewhere waits until the store's own leader is not on the primary's member: pgherd

@@ -17,6 +17,11 @@ type Bounds struct {
 	LossAllowed  string
 	LossBytesMax uint64
 
+	// LateAnswers says why a primary that was overtaken may still deliver the answer to a write that
+	// was sent before (its whole machine stood still, the answer with it), empty: none may.
+	// A write sent to it afterwards must not be acknowledged in any case.
+	LateAnswers string
+
 	// StaleReads says why a read may come from a primary that was overtaken, empty: none may.
 	StaleReads string
 }
@@ -55,7 +60,7 @@ func Check(h History, rowsOnMembers map[string][]Row, bounds Bounds) Report {
 	r := Report{}
 	checkWorth(h, rowsOnMembers, &r)
 	checkRows(h, rowsOnMembers, bounds, &r)
-	checkSingle(h, &r)
+	checkSingle(h, bounds, &r)
 	checkLooks(h, rowsOnMembers, bounds, &r)
 	checkRegisters(h, rowsOnMembers, bounds, &r)
 	checkOutage(h, bounds, &r)

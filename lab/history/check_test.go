@@ -149,6 +149,21 @@ func TestStaleReadsMayBeAllowed(t *testing.T) {
 	}
 }
 
+// TestLateAnswersMayBeAllowed: but never an acknowledgement of what was sent to an overtaken primary.
+func TestLateAnswersMayBeAllowed(t *testing.T) {
+	bounds := goodBounds
+	bounds.LateAnswers = "the whole host was frozen"
+	h, rows := good()
+	h.Ops[1].Done = 300 * ms // sent at 20
+	if r := Check(h, rows, bounds); r.Overlaps != 0 {
+		t.Errorf("%q", r.Problems)
+	}
+	h.Ops = append(h.Ops, insert("a", 1, 2, 211, 230)) // sent after b's first at 210, answered before the late one
+	if r := Check(h, rows, bounds); r.Overlaps != 1 {
+		t.Errorf("a write that was sent to an overtaken primary and acknowledged is no overlap: %+v", r)
+	}
+}
+
 // TestLookShowsOnlyTheNewest: what is older than all that a full look shows is not missing.
 func TestLookShowsOnlyTheNewest(t *testing.T) {
 	h, rows := good()

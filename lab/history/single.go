@@ -11,7 +11,8 @@ import (
 type reign struct {
 	member      string
 	timeline    uint32
-	first, last Op
+	first, last Op // by their answers
+	begun       Op // the last by its sending
 }
 
 // reigns gives them in the order of their timelines.
@@ -28,7 +29,7 @@ func reigns(h History) []reign {
 		k := key{o.Member, o.Timeline}
 		g := found[k]
 		if g == nil {
-			g = &reign{o.Member, o.Timeline, o, o}
+			g = &reign{o.Member, o.Timeline, o, o, o}
 			found[k] = g
 		}
 		if o.Done < g.first.Done {
@@ -36,6 +37,9 @@ func reigns(h History) []reign {
 		}
 		if o.Done > g.last.Done {
 			g.last = o
+		}
+		if o.Sent > g.begun.Sent {
+			g.begun = o
 		}
 	}
 	var all []reign
@@ -52,11 +56,14 @@ func reigns(h History) []reign {
 // older one (N3). This is the strict reading: a write that was sent to the old primary before
 // and is acknowledged after the new one's first counts as well, for a primary that was fenced
 // in time has no process left which could answer.
-func checkSingle(h History, r *Report) {
+func checkSingle(h History, bounds Bounds, r *Report) {
 	all := reigns(h)
 	for i, older := range all {
 		for _, newer := range all[i+1:] {
 			if older.member == newer.member || older.last.Done <= newer.first.Done {
+				continue
+			}
+			if bounds.LateAnswers != "" && older.begun.Sent <= newer.first.Done {
 				continue
 			}
 			r.Overlaps++
