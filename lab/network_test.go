@@ -33,7 +33,7 @@ func isolatePrimary(l *Lab) {
 	l.takenOver(p)
 	l.fencedByDeadline(p)
 	l.seen("store_unreachable")
-	l.last(cutFor-time.Since(since))
+	l.last(cutFor - time.Since(since))
 	l.Do("the cut is healed", l.Rig.HealNet())
 	l.told(since, "leader_changed")
 }
@@ -72,7 +72,7 @@ func cutReplicationOnly(l *Lab) {
 	})
 	l.Mark("reported after %v", time.Since(since).Round(time.Millisecond))
 	l.Load.WaitAcked(50)
-	l.last(cutFor-time.Since(since))
+	l.last(cutFor - time.Since(since))
 }
 
 func oneWayIn(l *Lab) {
@@ -107,15 +107,15 @@ func flappingLink(l *Lab) {
 	p := l.primary()
 	for range 10 {
 		l.Do(p.Name+" is cut off", l.Rig.Isolate(p.Host))
-		l.last(2*time.Second)
+		l.last(2 * time.Second)
 		l.Do("and back", l.Rig.HealNet())
-		l.last(2*time.Second)
+		l.last(2 * time.Second)
 	}
 	l.Load.WaitAcked(50)
 }
 
 func lossThirty(l *Lab) {
 	l.Do("30 % of all packets are lost", l.Rig.Lose(30))
-	l.last(25*time.Second)
+	l.last(25 * time.Second)
 	l.Load.WaitAcked(50)
 }

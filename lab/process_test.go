@@ -94,7 +94,7 @@ func killPostmasterBusyBackend(l *Lab) {
 	if err := <-answer; err == nil {
 		l.T.Error("the orphan's commit was acknowledged")
 	}
-	l.Cluster.Wait(busySeconds*time.Second, "the orphan's time to pass", func() bool { return time.Since(since) > (busySeconds+2)*time.Second })
+	l.last((busySeconds+2)*time.Second - time.Since(since))
 	if n, err := next.Query("SELECT count(*)::text FROM busy"); n != "0" || err != nil {
 		l.T.Errorf("rows of the orphan on %s: %s, %v", next.Name, n, err)
 	}
@@ -202,7 +202,7 @@ func killFence(l *Lab) {
 	p.Kill(cluster.Warden)
 	l.Cluster.Wait(5*time.Second, "a new warden", func() bool { return p.PID(cluster.Warden) != 0 })
 	l.Load.WaitAcked(50)
-	l.told(since, "postgres_ended")
+	l.told(since, "primary_open")
 }
 
 // stopped sends SIGSTOP and gives the way back, which is safe to call twice.

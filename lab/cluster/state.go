@@ -32,7 +32,11 @@ func (m *Member) Status() (s api.ClusterStatus, ok bool) {
 }
 
 func (m *Member) client(ask func(context.Context, *api.Client) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	return m.clientFor(time.Second, ask)
+}
+
+func (m *Member) clientFor(limit time.Duration, ask func(context.Context, *api.Client) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	c := api.Local(api.SocketPath(m.StateDir))
 	defer c.Close()
@@ -268,7 +272,8 @@ func (c *Cluster) Voters() (n int) {
 func (c *Cluster) Events(since time.Time) (list []journal.Event) {
 	for _, m := range c.Members {
 		var e api.Events
-		err := m.client(func(ctx context.Context, a *api.Client) (err error) {
+		// It asks the others in turn, and waits for those that are silent.
+		err := m.clientFor(5*time.Second, func(ctx context.Context, a *api.Client) (err error) {
 			e, err = a.Events(ctx, 1000, false)
 			return err
 		})
