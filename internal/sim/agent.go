@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/invariant"
+	"github.com/pgherd/pgherd/internal/trust"
+)
+
+// agent models the loop: look, decide, act, sleep. Looking and acting take time, in which it
+// may be frozen or die; deciding is the real thing.
+type agent struct {
+	n     *node
+	group group
+
+	up       bool
+	stopping bool
+	mem      core.Memory
+	ledger   trust.Ledger
+	report   core.Report
+	before   *core.View
+	failed   core.StepFailure
+	peers    []peerView
+	decided  int // for samples
+
+	storeBusy bool
+	storeErr  string
+
+	instance core.Instance // last read
+	data     core.Data
+	factsAt  time.Duration
+
+	confKey, follows string
+	good             map[string]string
+	job              core.Job
+	jobs             int
+	askedStop        time.Duration
+	promotedTerm     uint64
+	promotedAt       time.Duration
+
+	// The tick.
+	ticking   bool
+	tick      int
+	poked     bool
+	sleep     int // the newest timer counts
+	waitStore bool
+	waitPeers []int
+	endedAt   time.Duration
+	planned   time.Duration
+	stopSince time.Duration
+}
+
+// As in observe and act.
+const (
+	storeWait  = 400 * time.Millisecond
+	peerWait   = 200 * time.Millisecond
+	storeRead  = time.Second
+	storeLimit = 900 * time.Millisecond
+	planLimit  = 2 * time.Second
+	tickMin    = 5 * time.Millisecond
+	echo       = 50 * time.Millisecond
+)
+
+// start is a new process: it knows nothing but what is on disk.
+func (a *agent) start() {
+	n := a.n
+	group := a.group
+	*a = agent{n: n, group: group, up: true, peers: make([]peerView, n.w.o.Members), data: n.pg.data, good: a.good}
+	if !n.warden.alive {
+		a.reconnect()
+	}
+	a.n.w.note(n, "agent", 1, "the agent starts")
+	a.group.after(n.w.upTo(200*time.Millisecond), a.begin)
+}
+
+// kill ends the process. Jobs die with it.
+func (a *agent) kill() {
+	if !a.up {
+		return
+	}
+	a.n.w.note(a.n, "agent", 0, "the agent is dead")
+	a.up = false
+	a.group.kill()
+	a.n.pg.jobDied(a.job)
+}
+
+// hint is the store's watch. Most hints are the echo of our own renewal.
+func (a *agent) hint() {
+	if at := a.ledger.View().RenewedAt; at == 0 || a.n.clock().Sub(at) >= echo {
+		a.poke()
+	}
+}
+
+func (a *agent) poke() {
+	if !a.up {
+		return
+	}
+	a.poked = true
+	if !a.ticking {
+		a.wakeIn(max(0, a.endedAt+tickMin-a.n.w.now))
+	}
+}
+
+func (a *agent) wakeIn(d time.Duration) {
+	a.sleep++
+	sleep := a.sleep
+	a.group.after(d, func() {
+		if a.sleep == sleep && !a.ticking {
+			a.begin()
+		}
+	})
+}
+
+// begin is a tick: all reads start; what comes late is in a later view.
+func (a *agent) begin() {
+	a.ticking, a.poked = true, false
+	a.tick++
+	a.waitStore, a.waitPeers = true, a.waitPeers[:0]
+	for i := range a.peers {
+		if i != a.n.i && a.peers[i].known && a.peers[i].err == "" {
+			a.waitPeers = append(a.waitPeers, i)
+		}
+	}
+	a.ask()
+	a.readStore()
+	if !a.n.witness {
+		a.readLocal()
+	}
+	tick := a.tick
+	a.group.after(peerWait, func() {
+		if a.ticking && a.tick == tick && a.planned == 0 {
+			a.waitPeers = a.waitPeers[:0]
+			a.arrived()
+		}
+	})
+	a.group.after(storeWait, func() {
+		if a.ticking && a.tick == tick && a.planned == 0 {
+			a.waitStore = false
+			a.arrived()
+		}
+	})
+}
+
+func (a *agent) readStore() {
+	if a.storeBusy {
+		return
+	}
+	a.storeBusy = true
+	s, sent := a.n.w.store, a.n.clock()
+	var v core.StoreView
+	var revision int64
+	s.call(a.n, storeRead, func() outcome {
+		v, revision = s.snapshot(a.n)
+		return answered
+	}, func(o outcome) {
+		a.storeBusy, a.storeErr = false, ""
+		if o == unanswered {
+			a.storeErr = "no answer"
+		} else if err := a.ledger.Merge(v, revision, sent, a.n.clock()); err != nil {
+			a.storeErr = err.Error()
+		}
+		a.arrived()
+	})
+}
+
+// arrived decides as soon as all is there that is waited for.
+func (a *agent) arrived() {
+	if !a.ticking || a.planned != 0 || a.waitStore && a.storeBusy {
+		return
+	}
+	for _, i := range a.waitPeers {
+		if a.peers[i].pending {
+			return
+		}
+	}
+	a.decide()
+}
+
+func (a *agent) decide() {
+	w := a.n.w
+	v := a.view()
+	d := invariant.Decision{Before: a.before, Memory: a.mem, View: v}
+	d.Plan, a.mem, d.Report = core.Decide(a.mem, v)
+	a.report, a.planned = d.Report, w.now
+	a.examine(d)
+	a.before = &v
+	if w.story != nil {
+		w.story.decision(w.now, a.n, d)
+	}
+	if len(d.Plan.Steps) == 0 {
+		a.ended(&v, d.Plan, nil, false)
+		return
+	}
+	a.tellPlan(d)
+	// Between the decision and its first effect the agent may be frozen, or die.
+	a.group.after(50*time.Microsecond+w.upTo(2*time.Millisecond), func() { a.act(&v, d.Plan, 0) })
+}
+
+// tellPlan notes what a plan does, renewals apart.
+func (a *agent) tellPlan(d invariant.Decision) {
+	for _, s := range d.Plan.Steps {
+		if s.Kind == core.StepPutLease && s.Why.Code == "renew" {
+			continue
+		}
+		a.n.w.note(a.n, "plan", len(d.Plan.Steps), "%s: %s", s.Kind, s.Why)
+	}
+}
+
+// examine asks the invariants of a decision; those that decide again only now and then.
+func (a *agent) examine(d invariant.Decision) {
+	w := a.n.w
+	f := invariant.Tick(d)
+	if a.decided++; a.decided%64 == 0 {
+		f = append(f, invariant.Same(d)...)
+		f = append(f, invariant.Forgetting(d)...)
+	}
+	if len(f) > 0 && !w.wiped {
+		w.broken = append(w.broken, f...)
+	}
+}
+
+// ended is the end of a tick: remember what failed, sleep until it is time.
+func (a *agent) ended(v *core.View, plan core.Plan, failed *core.StepFailure, raced bool) {
+	w := a.n.w
+	if failed != nil && w.story != nil {
+		w.story.line(w.now, a.n, "failed", string(failed.Kind)+": "+failed.Text)
+	}
+	a.failed = trust.NoteFailure(a.failed, *v, plan, failed, raced)
+	a.ticking, a.planned, a.endedAt = false, 0, w.now
+	w.rest(a, plan)
+	if a.stopping && a.finished() {
+		a.farewell()
+		return
+	}
+	wake := a.n.until(a.report.WakeAt)
+	if failed != nil {
+		wake = min(wake, 100*time.Millisecond)
+	}
+	if a.poked {
+		wake = 0
+	}
+	a.wakeIn(max(wake, tickMin))
+}
+
+// finished is agent.finished: nothing is left to do for an agent that was told to stop.
+func (a *agent) finished() bool {
+	if !a.n.witness && !(a.n.warden.alive && a.n.warden.empty) {
+		return false
+	}
+	l := a.ledger.View().Lease
+	waited := a.n.w.now - a.stopSince
+	if l.Holder == "" || l.Released {
+		return true
+	}
+	if l.Holder == a.n.name {
+		return waited > 8*time.Second
+	}
+	return waited > 2*time.Second
+}
+
+func (a *agent) farewell() {
+	a.kill()
+	a.n.warden.group.kill()
+	a.n.warden.alive = false
+}
+
+// reconnect: an agent without a warden makes one.
+func (a *agent) reconnect() {
+	a.group.after(a.n.w.between(50*time.Millisecond, 800*time.Millisecond), func() {
+		a.n.warden.begin()
+		a.poke()
+	})
+}

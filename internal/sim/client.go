@@ -1,0 +1,22 @@
+package sim
+
+// write is one commit of a client, and the next one later. Clients reach every host at any
+// time: whoever would accept a write gets one.
+func (w *World) write(c int) {
+	target := w.nodes[w.rng.IntN(len(w.nodes))]
+	if w.rng.IntN(4) > 0 {
+		for i := range w.nodes {
+			if n := w.nodes[(target.i+i)%len(w.nodes)]; n.pg.open {
+				target = n
+				break
+			}
+		}
+	}
+	p := &target.pg
+	p.group.after(w.latency(), func() {
+		if p.open {
+			p.insert()
+		}
+	})
+	w.after(w.o.Think/2+w.upTo(w.o.Think), func() { w.write(c) })
+}

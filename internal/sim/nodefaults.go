@@ -1,0 +1,173 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+// Faults of one host and of what runs on it.
+
+func (n *node) fault(f Fault) (end func()) {
+	switch f.Kind {
+	case KillAgent:
+		n.agent.kill()
+		return n.revive
+	case FreezeAgent:
+		n.agent.group.freeze()
+		return n.agent.group.thaw
+	case KillWarden:
+		n.killWarden()
+	case FreezeNode, HideNode:
+		return n.pause(f.Kind == HideNode)
+	case PowerOff:
+		n.powerOff()
+		return n.powerOn
+	case StopAgent:
+		if a := &n.agent; a.up && !a.stopping {
+			a.stopping, a.stopSince = true, n.w.now
+			a.poke()
+		}
+		return n.revive
+	}
+	return nil
+}
+
+// revive is the supervisor: an agent that is gone starts again; one that was told to stop
+// and has not ended is killed first.
+func (n *node) revive() {
+	if n.down > 0 {
+		return
+	}
+	if n.agent.up && n.agent.stopping {
+		n.agent.kill()
+	}
+	if !n.agent.up {
+		n.agent.start()
+	}
+}
+
+// killWarden: the postmaster dies with its warden (PR_SET_PDEATHSIG); the agent makes another
+// warden, which kills what is left first.
+func (n *node) killWarden() {
+	if !n.warden.alive || n.witness {
+		return
+	}
+	n.warden.group.kill()
+	n.warden.alive = false
+	n.pg.halt()
+	if n.agent.up {
+		n.agent.reconnect()
+		n.agent.poke()
+	}
+}
+
+// pause stops a whole virtual machine. When its clocks stop with it, nothing on it can
+// tell that time has passed.
+func (n *node) pause(hidden bool) func() {
+	since := n.w.now
+	for _, g := range []*group{&n.warden.group, &n.pg.group, &n.agent.group} {
+		g.freeze()
+	}
+	return func() {
+		if hidden {
+			n.jump -= n.w.now - since
+		} else {
+			n.w.hist.Thawed(n.i, n.w.now)
+		}
+		// The warden first: its deadline timer is due, and the kernel delivers it before a
+		// backend has done a round trip.
+		for _, g := range []*group{&n.warden.group, &n.pg.group, &n.agent.group} {
+			g.thaw()
+		}
+	}
+}
+
+// powerOff leaves nothing but the disk.
+func (n *node) powerOff() {
+	n.down++
+	if n.down > 1 {
+		return
+	}
+	n.agent.kill()
+	n.pg.halt()
+	n.warden.group.kill()
+	n.warden.alive = false
+	n.w.note(n, "power", 0, "the power is off")
+}
+
+func (n *node) powerOn() {
+	if n.down--; n.down > 0 {
+		return
+	}
+	n.w.note(n, "power", 1, "the power is on")
+	n.warden.begin()
+	if !n.agent.up {
+		n.agent.start()
+	}
+}
+
+// powerOffAll: they come back one after the other, in an order of the fault's own.
+func (w *World) powerOffAll(f Fault) func() {
+	for _, n := range w.nodes {
+		n.powerOff()
+	}
+	return func() {
+		for i := range w.nodes {
+			n := w.nodes[(i+f.N)%len(w.nodes)]
+			if f.N&64 != 0 {
+				n = w.nodes[(f.N+len(w.nodes)-i)%len(w.nodes)]
+			}
+			w.after(time.Duration(i)*time.Duration(f.N%4)*time.Second, n.powerOn)
+		}
+	}
+}
+
+func (p *server) fault(f Fault) (end func()) {
+	w := p.n.w
+	switch f.Kind {
+	case KillPostgres:
+		if p.state != core.StateStopped {
+			p.exited("signal: killed")
+		}
+	case FreezePostgres:
+		p.group.freeze()
+		return p.group.thaw
+	case HangFsync:
+		p.hung++
+		p.group.freeze() // writers and whoever needs the disk stand still
+		return func() { p.hung--; p.group.thaw() }
+	case WALFull:
+		if p.full++; p.open {
+			p.exited("exit code 1")
+		}
+		return func() { p.full-- }
+	case WipeData:
+		p.wipe()
+	case LoseSlot:
+		j := f.Peer
+		if p.open && p.slots[j] && !p.senders[j].live {
+			p.lostSlots[j], p.oldest = true, len(p.wal)
+			w.note(p.n, "slot", j, "the slot of %s lost its WAL", memberNames[j])
+		}
+	}
+	return nil
+}
+
+// wipe destroys the data directory under whatever runs.
+func (p *server) wipe() {
+	if p.n.witness || p.data.State != core.DataPresent {
+		return
+	}
+	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && l.Sync.K == 0 {
+		return // the only copy there is; nothing could bear that
+	}
+	if p.state != core.StateStopped {
+		p.exited("exit code 1")
+	}
+	p.data = core.Data{State: core.DataAbsent}
+	p.wal, p.timeline, p.history, p.control, p.checkpoint, p.ckptTL, p.oldest = nil, 0, nil, "", 0, 0, 0
+	for i := range p.slots {
+		p.slots[i] = false
+	}
+}

@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// What a member sees: of itself at once, of others by messages that take their time.
+
+// peerView is what one agent knows of another, as observe.PeerSource keeps it.
+type peerView struct {
+	known   bool
+	sent    core.Instant
+	err     string
+	pending bool // one question at a time
+	status  status
+}
+
+// status is what a member says of itself, as agent.status does: the last decision, with
+// facts of now.
+type status struct {
+	instance           core.Instance
+	job                core.Job
+	term, beat         uint64
+	vacant, rejected   bool
+	stopping, answered bool
+}
+
+func (a *agent) status() status {
+	r := &a.report
+	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping}
+}
+
+// How old facts may be that are given to others: as in agent/status.go.
+const (
+	factsAge     = 1500 * time.Millisecond
+	factsAgeBusy = 8 * time.Millisecond
+	peerLimit    = time.Second
+)
+
+func (a *agent) facts() core.Instance {
+	age := factsAge
+	if a.report.Vacant || a.ledger.View().Operation.Active() {
+		age = factsAgeBusy
+	}
+	if a.factsAt == 0 || a.n.w.now-a.factsAt > age {
+		a.readLocal()
+	}
+	return a.local()
+}
+
+// readLocal asks the own server; a frozen one does not answer.
+func (a *agent) readLocal() {
+	if a.n.pg.group.frozen > 0 && a.n.pg.state != core.StateStopped {
+		a.instance = core.Instance{State: core.StateUnknown}
+	} else {
+		a.instance = a.n.pg.instance()
+	}
+	a.data, a.factsAt = a.n.pg.data, a.n.w.now
+}
+
+// local puts the warden's word over the last read: it is always newer.
+func (a *agent) local() core.Instance {
+	i, w := a.instance, &a.n.warden
+	i.Follows = a.follows
+	if !w.alive {
+		i.State, i.Primary = core.StateUnknown, false
+	} else if w.empty && i.State != core.StateStopped {
+		i.State, i.Primary = core.StateUnknown, false
+	}
+	return i
+}
+
+// instance is what observe reads from SQL, or from the files of a stopped server.
+func (p *server) instance() core.Instance {
+	if p.data.State != core.DataPresent {
+		return core.Instance{State: p.state}
+	}
+	i := core.Instance{State: p.state, SystemID: p.data.SystemID, Timeline: p.timeline, History: p.history, Control: p.control,
+		Checkpoint: p.checkpoint, CheckpointTimeline: p.ckptTL, OldestWAL: p.oldestLSN()}
+	switch {
+	case p.state == core.StateStopped && !p.n.warden.empty:
+		i.State = core.StateUnknown
+	case p.state == core.StateStopped:
+		i.LastRecord = p.last()
+	case p.state != core.StateRunning:
+	case p.open:
+		p.primaryFacts(&i)
+	default:
+		p.standbyFacts(&i)
+	}
+	return i
+}
+
+func (p *server) oldestLSN() wal.LSN {
+	if p.oldest == 0 {
+		return 0
+	}
+	return lsnAt(p.oldest)
+}
+
+func (p *server) primaryFacts(i *core.Instance) {
+	i.Primary, i.Roles, i.WriteLSN = true, true, p.end()
+	i.SyncNames, i.SyncK = p.conf.Sync.Members, p.conf.Sync.K
+	i.Senders = make([]core.Sender, 0, len(p.senders))
+	i.Slots = make([]core.Slot, 0, len(p.slots))
+	for j := range p.senders {
+		if s := &p.senders[j]; s.live {
+			at := lsnAt(s.flushed)
+			i.Senders = append(i.Senders, core.Sender{Member: memberNames[j], Streaming: true, FlushLSN: at, ReplayLSN: at})
+		}
+		p.slotFacts(i, j)
+	}
+}
+
+func (p *server) slotFacts(i *core.Instance, j int) {
+	if p.slots[j] {
+		i.Slots = append(i.Slots, core.Slot{Name: slotNames[j], Active: p.senders[j].live, Lost: p.lostSlots[j]})
+	}
+}
+
+func (p *server) standbyFacts(i *core.Instance) {
+	i.ReceivedLSN, i.ReplayLSN, i.ReplayDone = p.end(), lsnAt(p.replayed), p.replayed == len(p.wal)
+	i.Receiver, i.Streaming = p.receiver.live, p.receiver.live
+	for j := range p.slots {
+		p.slotFacts(i, j)
+	}
+}
+
+// view is the agent's view of now, from what has arrived.
+func (a *agent) view() core.View {
+	n := a.n
+	v := core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
+	v.Store.Err = a.storeErr
+	if !n.witness {
+		v.Local = core.Local{Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good}
+	}
+	v.Local.Job = a.job
+	v.Peers = make([]core.Peer, 0, len(n.w.nodes)-1)
+	for i := range v.Store.Members {
+		m := &v.Store.Members[i]
+		if m.Name == n.name {
+			continue
+		}
+		v.Peers = append(v.Peers, a.peers[m.Ordinal-1].view(m.Name, v.Now))
+	}
+	return v
+}
+
+func (p *peerView) view(name string, now core.Instant) core.Peer {
+	s := &p.status
+	return core.Peer{Name: name, Known: p.known, Age: now.Sub(p.sent), Err: p.err, Instance: s.instance, Job: s.job,
+		Term: s.term, Beat: s.beat, Vacant: s.vacant, Rejected: s.rejected, Stopping: s.stopping}
+}
+
+// ask sends a question to every other member that has none open.
+func (a *agent) ask() {
+	for _, m := range a.n.w.nodes {
+		if m != a.n && !a.peers[m.i].pending {
+			a.askOne(m)
+		}
+	}
+}
+
+func (a *agent) askOne(m *node) {
+	w, p, back := a.n.w, &a.peers[m.i], a.group.asks()
+	p.pending = true
+	sent, began := a.n.clock(), w.now
+	fail := func(d time.Duration, err string) {
+		back.after(d, func() { a.heard(p, sent, nil, err) })
+	}
+	d, ok := w.delivery(a.n.i, m.i)
+	if !ok {
+		fail(peerLimit, "no answer")
+		return
+	}
+	w.after(d, func() {
+		late := began + peerLimit - w.now
+		switch {
+		case m.down > 0 || m.agent.group.frozen > 0:
+			fail(late, "no answer")
+			return
+		case !m.agent.up:
+			fail(w.latency(), "connection refused")
+			return
+		}
+		s := m.agent.status()
+		if d, ok := w.delivery(m.i, a.n.i); ok && d < late {
+			back.after(d, func() { a.heard(p, sent, &s, "") })
+			return
+		}
+		fail(late, "no answer")
+	})
+}
+
+// heard takes an answer over, by the rules of observe.
+func (a *agent) heard(p *peerView, sent core.Instant, s *status, err string) {
+	p.pending, p.err = false, err
+	if s != nil && sent >= p.sent {
+		p.status, p.known, p.sent = *s, true, sent
+	}
+	a.arrived()
+}
+
+func lsnAt(records int) wal.LSN { return wal.LSN(100 * (records + 1)) }
+
+var slotNames = func() (names [len(memberNames)]string) {
+	for i, m := range memberNames {
+		names[i] = core.SlotName(m)
+	}
+	return names
+}()
