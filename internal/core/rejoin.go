@@ -278,9 +278,12 @@ func (d *decider) followRunning(p Peer) {
 }
 
 // diverged stops a running standby whose WAL is not part of the primary's history; the
-// ladder takes it from there.
+// ladder takes it from there. Only what it has replayed counts, as for PostgreSQL itself: it goes over to
+// the primary's timeline as long as its replay has not passed the fork. What it "received" may be
+// no more than the segment at whose start it would like to begin streaming, and a member stopped
+// for that would be started and stopped for ever.
 func (d *decider) diverged(p Peer) bool {
-	at, here := d.forkOf(p), d.inst.Position().LSN
+	at, here := d.forkOf(p), d.inst.ReplayLSN
 	if d.inst.Timeline == 0 || here <= at {
 		return false
 	}
