@@ -123,9 +123,10 @@ func (r *Rig) CutPorts(a, b *Host, ports ...int) error {
 	return nil
 }
 
-// Lose drops that share of all packets between hosts, by chance.
+// Lose drops that share of all packets between hosts, by chance. The rule names its hosts'
+// interfaces: chains of the bridge family see the packets of every bridge, also of other labs.
 func (r *Rig) Lose(percent int) error {
-	return r.nft(fmt.Sprintf("add rule bridge %s loss numgen random mod 100 < %d drop", r.ID, percent))
+	return r.nft(fmt.Sprintf("add rule bridge %s loss iifname \"%s*\" numgen random mod 100 < %d drop", r.ID, r.ID, percent))
 }
 
 // HealNet removes every cut and loss.

@@ -113,9 +113,13 @@ func TestCuts(t *testing.T) {
 	if connects(t, a, b, 4001) || !connects(t, a, b, 4002) || !connects(t, c, b, 4003) {
 		t.Error("a port's cut must hit this port of this pair alone")
 	}
+	other := newRig(t, Spec{Hosts: 2})
 	must(t, r.Lose(99))
 	if reaches(t, a, b) {
 		t.Error("a loss of 99 % lets a connection through")
+	}
+	if !reaches(t, other.Hosts[0], other.Hosts[1]) {
+		t.Error("another lab loses packets as well")
 	}
 	must(t, r.HealAll())
 	must(t, a.LinkDown())
