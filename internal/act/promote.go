@@ -4,13 +4,17 @@ import (
 	"context"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
 )
 
 // promote makes a primary of the running standby. The guard was checked by step; it
 // is not waited for, as the next views tell when it is writable.
 func (r *Runner) promote(ctx context.Context, s core.Step) error {
 	return r.Server.promoted.ask(int(s.Guard.Term), func() error {
-		r.Log.Info("promoting", "term", s.Guard.Term, "why", s.Why.Text)
+		if err := postgres.ReserveTimelines(r.Server.Instance, s.Timeline); err != nil {
+			return err
+		}
+		r.Log.Info("promoting", "term", s.Guard.Term, "timeline", s.Timeline, "why", s.Why.Text)
 		return r.Server.DB.Promote(ctx)
 	})
 }

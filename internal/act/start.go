@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ func (r *Runner) start(ctx context.Context, s core.Step) error {
 	}
 	in := r.Server.Instance
 	if s.Standby {
-		err = postgres.EnsureStandbySignal(in)
+		err = errors.Join(postgres.EnsureStandbySignal(in), postgres.DropReserved(in))
 	} else {
 		err = postgres.RemoveStandbySignal(in)
 	}

@@ -249,12 +249,14 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 			names = append(names, name)
 		}
 	}
-	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin}
+	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin}
 	if k := min(d.spec.SyncStandbys, len(names)); k > 0 && d.synchronous() {
 		l.Sync = SyncSet{Members: names, K: k}
 	}
 	return l
 }
+
+func (d *decider) nextTimeline() wal.Timeline { return max(d.lease.Timeline, d.inst.Timeline) + 1 }
 
 func peerNames(peers []Peer) string {
 	if len(peers) == 0 {

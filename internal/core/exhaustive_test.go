@@ -81,7 +81,7 @@ func smallWorld(o *odometer) View {
 	for n, name := range []string{"a", "b", "c"} {
 		s.Members = append(s.Members, MemberRecord{Name: name, Ordinal: n + 1})
 	}
-	s.Lease = LeaseRecord{Holder: []string{"a", "b"}[o.choose(2)], Term: 5, Beat: 9, LSN: 0x5000, Released: o.choose(2) == 1}
+	s.Lease = LeaseRecord{Holder: []string{"a", "b"}[o.choose(2)], Term: 5, Beat: 9, Timeline: 2, LSN: 0x5000, Released: o.choose(2) == 1}
 	s.Lease.Sync = []SyncSet{{}, {[]string{"b", "c"}, 1}, {[]string{"a", "c"}, 1}}[o.choose(3)]
 	s.LeaseSeenAt = v.Now.Add(-[]time.Duration{time.Second, 6 * time.Second}[o.choose(2)])
 	if s.Lease.Holder == "a" && o.choose(2) == 1 {

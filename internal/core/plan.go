@@ -59,7 +59,8 @@ type Step struct {
 	Member    string         `json:"member,omitempty"` // source of a clone or rewind; target of a request
 	Slot      string         `json:"slot,omitempty"`
 	Standby   bool           `json:"standby,omitempty"`
-	ID        string         `json:"id,omitempty"` // of a job, to recognise its end
+	Timeline  wal.Timeline   `json:"timeline,omitempty"` // of a promotion: what the new one is to be called
+	ID        string         `json:"id,omitempty"`       // of a job, to recognise its end
 	Conf      *Conf          `json:"conf,omitempty"`
 }
 

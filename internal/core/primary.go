@@ -29,11 +29,16 @@ func (d *decider) promote() {
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
 		return
 	}
+	if d.lease.Timeline <= d.inst.Timeline { // an earlier promotion of this term came half through
+		d.lease.Timeline = d.nextTimeline()
+		d.putRenewal(d.lease.Sync, because("timeline", "timeline %d is this promotion's, before it begins", d.lease.Timeline))
+		return
+	}
 	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
 	d.configure(d.conf("", d.firstSync()), why)
 	d.createSlots()
 	d.confirm()
-	d.guarded(Step{Kind: StepPromote, Why: why})
+	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
 }
 
 // leadPrimary is the everyday work of a running primary.

@@ -453,7 +453,7 @@ func drawStore(t *rapid.T) StoreView {
 		OperationRevision: pick(t, "op revision", int64(0), 7), OperationSeenAt: drawInstant(t, "op seen"), Paused: pick(t, "paused", false, false, false, true),
 		RenewedTerm: pick(t, "renewed term", uint64(5), 5, 0, 4), RenewedAt: drawInstant(t, "renewed"),
 	}
-	s.Lease = LeaseRecord{Holder: pick(t, "holder", "a", "a", "b", "x", ""), Term: 5, Beat: 9, Released: pick(t, "released", false, false, true), LSN: drawLSN(t, "lease lsn"), Sync: drawSet(t, "lease sync")}
+	s.Lease = LeaseRecord{Holder: pick(t, "holder", "a", "a", "b", "x", ""), Term: 5, Beat: 9, Timeline: pick(t, "lease timeline", wal.Timeline(3), 2, 0), Released: pick(t, "released", false, false, true), LSN: drawLSN(t, "lease lsn"), Sync: drawSet(t, "lease sync")}
 	if yes(t, "lease has timing") {
 		s.Lease.TTL, s.Lease.Margin = pick(t, "ttl", spec.Duration(3*time.Second), spec.Duration(10*time.Second)), spec.Duration(500*time.Millisecond)
 	}

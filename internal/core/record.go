@@ -30,8 +30,12 @@ type LeaseRecord struct {
 	// holder that already trusts a longer ttl would meet a candidate that waits the shorter.
 	TTL    spec.Duration `json:"ttl"`
 	Margin spec.Duration `json:"margin"`
-	LSN    wal.LSN       `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
-	Sync   SyncSet       `json:"sync"`
+	// Timeline is the number that this term's promotion gives its timeline. No other term's has
+	// it: two members promoted from one timeline without knowing of each other would call
+	// theirs by the same number, and PostgreSQL would mix their histories without a word.
+	Timeline wal.Timeline `json:"timeline,omitempty"`
+	LSN      wal.LSN      `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
+	Sync     SyncSet      `json:"sync"`
 }
 
 // SyncSet says where acknowledged commits are: each is on the holder and on at least

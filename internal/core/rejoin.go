@@ -1,7 +1,6 @@
 package core
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -54,7 +53,9 @@ func (d *decider) mayWrite() bool {
 func (d *decider) stopForExit() {
 	if !d.v.Local.Warden.Alive {
 		d.say("warden_gone", "the warden does not answer: nothing can be stopped")
-	} else if !d.v.Local.Warden.Empty {
+	} else if d.v.Local.Warden.Empty {
+		d.say("leaving", "PostgreSQL is stopped; the agent ends")
+	} else {
 		d.do(Step{Kind: StepStop, Why: because("leaving", "the agent was told to stop")})
 		d.wakeIn(tickBusy)
 	}
@@ -158,8 +159,6 @@ func (d *decider) rejoin(p Peer) {
 		return
 	}
 	switch fork, last := d.forkOf(p), d.inst.LastRecord; {
-	case d.namesake(p):
-		d.clone(p, because("clone", "both this member and %s were promoted to a timeline numbered %d", p.Name, p.Instance.Timeline))
 	case last == 0 && d.rewound():
 		d.startFollowing(because("as_is", "pg_rewind ended well"))
 	case last == 0:
@@ -177,20 +176,10 @@ func (d *decider) rejoin(p Peer) {
 // not, 0 when our timeline is no part of it.
 func (d *decider) forkOf(p Peer) wal.LSN {
 	mine := max(d.inst.Timeline, d.inst.CheckpointTimeline)
-	if at, ok := p.Instance.History.ForkOf(mine, p.Instance.Timeline); ok && !d.namesake(p) {
+	if at, ok := p.Instance.History.ForkOf(mine, p.Instance.Timeline); ok {
 		return at
 	}
 	return 0
-}
-
-// namesake: two members promoted from the same timeline without knowing of each other
-// give their new timelines the same number, and pg_rewind sees nothing to do. The histories
-// tell them apart if the forks differ; and nobody but the primary itself was ever primary
-// on its timeline. (Data that was just cloned still says what its source was.)
-func (d *decider) namesake(p Peer) bool {
-	a, b := d.inst, p.Instance
-	forked := len(a.History) > 0 && len(b.History) > 0 && !slices.Equal(a.History, b.History)
-	return a.Timeline == b.Timeline && (forked || a.State == StateStopped && d.wasPrimary() && !d.ended(StepClone))
 }
 
 // ended says that the last job was of this kind and ended well.

@@ -146,6 +146,9 @@ func describeStep(s Step, v View) (text string) {
 	add := func(format string, args ...any) { text += " " + fmt.Sprintf(format, args...) }
 	if l := s.Lease; l != nil {
 		add("holder=%s term=%d beat=%d lsn=%s sync=(%s)", l.Holder, l.Term, l.Beat, l.LSN, l.Sync.text())
+		if l.Timeline != v.Store.Lease.Timeline {
+			add("timeline=%d", l.Timeline)
+		}
 		if l.Released {
 			add("released final=%s", l.Final)
 		}
@@ -170,6 +173,9 @@ func describeStep(s Step, v View) (text string) {
 	}
 	if s.Kind == StepStart {
 		add("%s", map[bool]string{true: "as standby", false: "as primary"}[s.Standby])
+	}
+	if s.Kind == StepPromote {
+		add("timeline=%d", s.Timeline)
 	}
 	for _, field := range [][2]string{{"member", s.Member}, {"slot", s.Slot}, {"id", s.ID}} {
 		if field[1] != "" {

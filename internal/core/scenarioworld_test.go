@@ -343,6 +343,7 @@ func (b *builder) lease(w words) {
 	w.text("holder", &s.Lease.Holder)
 	w.number("term", &s.Lease.Term)
 	w.number("beat", &s.Lease.Beat)
+	w.number("timeline", &s.Lease.Timeline)
 	w.flag("released", &s.Lease.Released)
 	w.lsn("lsn", &s.Lease.LSN)
 	w.set("sync", &s.Lease.Sync)
@@ -497,7 +498,7 @@ func (b *builder) preset(name string) (conf words) {
 	for _, m := range []string{"a", "b", "c"} {
 		b.line("member", words{m})
 	}
-	b.line("lease", words{"holder=a", "term=5", "beat=10", "revision=50", "seen=-500ms", "lsn=0/5000", "sync=1:b,c"})
+	b.line("lease", words{"holder=a", "term=5", "beat=10", "revision=50", "seen=-500ms", "lsn=0/5000", "timeline=1", "sync=1:b,c"})
 	v.Local = Local{Warden: Warden{Alive: true, Term: 5}, Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Good: v.Store.Spec.Postgres.Parameters}
 	switch name {
 	case "primary", "crashed":
@@ -523,7 +524,7 @@ func (b *builder) preset(name string) (conf words) {
 		b.line("peer", words{"c", "standby", "receiver", "streaming", "follows=a"})
 		return words{"follow=a"}
 	case "stopped": // an old primary, which stopped; b leads term 6 on timeline 2
-		b.line("lease", words{"holder=b", "term=6", "beat=3", "sync=1:c"})
+		b.line("lease", words{"holder=b", "term=6", "beat=3", "timeline=2", "sync=1:c"})
 		b.line("instance", words{"stopped"})
 		b.line("warden", words{"empty"})
 		b.line("peer", words{"b", "primary", "tl=2", "cptl=2", "history=1@0/5000", "write=0/6000"})
@@ -538,7 +539,7 @@ func (b *builder) preset(name string) (conf words) {
 		return words{"alone"}
 	case "elected": // b took the lease a moment ago
 		v.Self = "b"
-		b.line("lease", words{"holder=b", "term=6", "beat=1", "revision=51", "seen=-5ms", "renewed=-5ms", "renewedterm=6", "sync=none"})
+		b.line("lease", words{"holder=b", "term=6", "beat=1", "revision=51", "seen=-5ms", "renewed=-5ms", "renewedterm=6", "timeline=2", "sync=none"})
 		b.line("instance", words{"standby", "follows="})
 		b.line("peer", words{"a", "-known", "err=connection_refused"})
 		b.line("peer", words{"c", "standby", "vacant", "follows="})

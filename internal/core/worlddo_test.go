@@ -27,7 +27,7 @@ func (n *node) do(s Step, v View) bool {
 			n.stop()
 		}
 	case StepPromote:
-		n.promote()
+		n.promote(s.Timeline)
 	case StepConfigure:
 		n.conf, n.confKey = *s.Conf, s.Conf.Key()
 	case StepMarkGood:
@@ -96,11 +96,13 @@ func (n *node) start(s Step) bool {
 	return true
 }
 
-// promote begins the next timeline, numbered as PostgreSQL does: one more than the
-// newest it knows of.
-func (n *node) promote() {
+// promote begins the timeline that the lease reserved.
+func (n *node) promote(tl wal.Timeline) {
+	if tl <= n.tl {
+		n.w.t.Fatalf("%s is to be promoted from timeline %d to %d\n%s", n.name, n.tl, tl, n.w.dump())
+	}
 	n.history = append(slices.Clone(n.history), wal.Switch{Timeline: n.tl, LSN: n.end()})
-	n.tl++
+	n.tl = tl
 	n.primary, n.control, n.ckptTL = true, "in production", n.tl
 	n.promoted()
 	n.write(rec{tl: n.tl})

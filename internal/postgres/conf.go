@@ -44,9 +44,10 @@ var confDefaults = map[string]string{
 	"track_commit_timestamp":    "off",
 	"wal_level":                 "replica", // the user may say logical
 	"password_encryption":       "scram-sha-256",
-	// A dead peer is noticed in 10 s rather than 60, and a lost stream is tried again at once.
-	"wal_receiver_timeout":             "10s",
-	"wal_sender_timeout":               "10s",
+	// A silent peer is noticed in 5 s rather than 60, and a lost stream is tried again at once: while a
+	// stream that is dead counts as one, every commit waits and nobody says why.
+	"wal_receiver_timeout":             "5s",
+	"wal_sender_timeout":               "5s",
 	"wal_retrieve_retry_interval":      "100ms",
 	"wal_receiver_status_interval":     "1s",
 	"wal_keep_size":                    "128MB",

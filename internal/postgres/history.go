@@ -17,7 +17,7 @@ func History(dataDir string, tl wal.Timeline) (wal.History, error) {
 	if tl <= 1 {
 		return nil, nil
 	}
-	path := filepath.Join(dataDir, "pg_wal", fmt.Sprintf("%08X.history", uint32(tl)))
+	path := historyFile(Instance{DataDir: dataDir}, tl)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("timeline history: %w", err)

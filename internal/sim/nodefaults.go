@@ -65,13 +65,19 @@ func (n *node) killWarden() {
 // pause stops a whole virtual machine. When its clocks stop with it, nothing on it can
 // tell that time has passed.
 func (n *node) pause(hidden bool) func() {
-	since := n.w.now
+	if hidden {
+		if n.hides++; n.hides == 1 {
+			n.hiddenAt = n.w.now
+		}
+	}
 	for _, g := range []*group{&n.warden.group, &n.pg.group, &n.agent.group} {
 		g.freeze()
 	}
 	return func() {
 		if hidden {
-			n.jump -= n.w.now - since
+			if n.hides--; n.hides == 0 {
+				n.jump -= n.w.now - n.hiddenAt
+			}
 		} else {
 			n.w.hist.Thawed(n.i, n.w.now)
 		}

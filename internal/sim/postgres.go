@@ -179,8 +179,8 @@ func (p *server) opens() {
 	}
 }
 
-// promote is pg_promote: asked for now, true when it is done.
-func (p *server) promote() {
+// promote is pg_promote, to the timeline that was reserved: asked for now, done later.
+func (p *server) promote(to wal.Timeline) {
 	if p.promoting || p.open {
 		return
 	}
@@ -190,7 +190,10 @@ func (p *server) promote() {
 	p.group.after(10*time.Millisecond+w.upTo(w.o.Promote+w.promoteSlow), func() {
 		p.replayed = len(p.wal)
 		p.history = append(slices.Clone(p.history), wal.Switch{Timeline: p.timeline, LSN: p.end()})
-		p.timeline++
+		if to <= p.timeline {
+			w.violate("I4", "%s is promoted from timeline %d to %d", p.n.name, p.timeline, to)
+		}
+		p.timeline = to
 		p.control, p.signal = "in production", false
 		p.opens()
 		p.write(false)

@@ -172,7 +172,7 @@ func (a *agent) ofServer(s core.Step) error {
 			return nil
 		}
 		a.promotedTerm, a.promotedAt = s.Guard.Term, a.n.w.now
-		p.promote()
+		p.promote(s.Timeline)
 	case core.StepCreateSlot:
 		p.slot(s.Slot, true)
 	case core.StepDropSlot:

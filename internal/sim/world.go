@@ -55,6 +55,8 @@ type node struct {
 	offset, jump time.Duration // of this host's CLOCK_BOOTTIME
 	ppm          int64
 	down         int // faults that keep the power off
+	hides        int // faults that stop the clock
+	hiddenAt     time.Duration
 
 	agent  agent
 	warden wardenProc
