@@ -24,6 +24,7 @@ import (
 // Status is `pgherd status --json` as this member tells it; ok is false when its agent does
 // not answer. It is read from the same socket, because waiting asks twenty times a second.
 func (m *Member) Status() (s api.ClusterStatus, ok bool) {
+	// Cut off, it answers from what it remembers, once the store has not answered for a second.
 	err := m.client(func(ctx context.Context, c *api.Client) (err error) {
 		s, err = c.Status(ctx)
 		return err
@@ -32,7 +33,7 @@ func (m *Member) Status() (s api.ClusterStatus, ok bool) {
 }
 
 func (m *Member) client(ask func(context.Context, *api.Client) error) error {
-	return m.clientFor(time.Second, ask)
+	return m.clientFor(3*time.Second, ask)
 }
 
 func (m *Member) clientFor(limit time.Duration, ask func(context.Context, *api.Client) error) error {
