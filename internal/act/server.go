@@ -113,7 +113,7 @@ func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
 		source, _ := s.Source(c.Follow)
 		source.Host, source.Port = c.Host, c.Port
 		out.Source = &source
-		out.PrimarySlot = core.SlotName(s.Config.Name)
+		out.PrimarySlot = spec.SlotName(s.Config.Name)
 	}
 	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Rules: c.HBA})
 	if err != nil {

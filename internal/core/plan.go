@@ -2,7 +2,10 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
@@ -75,8 +78,15 @@ type Conf struct {
 	Members []string          `json:"members,omitempty"` // whose certificates may replicate
 }
 
-// Key is equal for equal content.
-func (c Conf) Key() string { return fmt.Sprintf("%+v", c) } // fmt sorts map keys
+// Key is equal for equal content. (Every tick asks for it: fmt alone was a tenth of the time
+// that deciding takes.)
+func (c Conf) Key() string {
+	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), fmt.Sprint(c.HBA)}
+	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
+		parts = append(parts, name, c.Params[name])
+	}
+	return strings.Join(parts, "\x00")
+}
 
 // Disruptive says whether the step interrupts or replaces this member's PostgreSQL.
 func (s Step) Disruptive() bool {

@@ -5,15 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pgherd/pgherd/internal/spec"
 )
-
-// SlotPrefix marks the slots that are pgherd's to create and drop.
-const SlotPrefix = "pgherd_"
-
-// SlotName is the slot of a member: its name with what slots may not contain replaced.
-func SlotName(member string) string {
-	return SlotPrefix + strings.ReplaceAll(member, "-", "_")
-}
 
 // promote makes a primary of the standby that holds the lease. The order matters:
 // the sync set before the first write, the slots before anybody follows, the warden's
@@ -70,14 +64,14 @@ func (d *decider) createSlots() {
 		if m.Name == d.v.Self || m.Witness {
 			continue
 		}
-		slot, ok := d.slot(SlotName(m.Name))
+		slot, ok := d.slot(spec.SlotName(m.Name))
 		if ok && slot.Lost && !slot.Active {
 			d.condition(CondSlotLost, "the slot of %s lost its WAL", m.Name)
 			d.do(Step{Kind: StepDropSlot, Slot: slot.Name, Why: because("slot_lost", "the slot's WAL is gone")})
 			ok = false
 		}
 		if !ok {
-			d.do(Step{Kind: StepCreateSlot, Slot: SlotName(m.Name), Why: because("slot", "%s streams through its own slot", m.Name)})
+			d.do(Step{Kind: StepCreateSlot, Slot: spec.SlotName(m.Name), Why: because("slot", "%s streams through its own slot", m.Name)})
 		}
 	}
 }
@@ -86,9 +80,9 @@ func (d *decider) createSlots() {
 func (d *decider) dropSlots() {
 	for _, s := range d.inst.Slots {
 		owned := slices.ContainsFunc(d.v.Store.Members, func(m MemberRecord) bool {
-			return !m.Witness && SlotName(m.Name) == s.Name && (m.Name != d.v.Self) && d.holds()
+			return !m.Witness && spec.SlotName(m.Name) == s.Name && (m.Name != d.v.Self) && d.holds()
 		})
-		if !owned && !s.Active && strings.HasPrefix(s.Name, SlotPrefix) {
+		if !owned && !s.Active && strings.HasPrefix(s.Name, spec.SlotPrefix) {
 			d.do(Step{Kind: StepDropSlot, Slot: s.Name, Why: because("slot_unowned", "nobody streams through it here")})
 		}
 	}
@@ -140,12 +134,6 @@ func (d *decider) configure(c Conf, why Reason) {
 	d.do(Step{Kind: StepConfigure, Conf: &c, Why: why})
 }
 
-// OrderedParams must never be smaller on a standby than on its primary: PostgreSQL
-// stops replay otherwise.
-var OrderedParams = []string{
-	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes",
-}
-
 // params are the spec's parameters, except where an order must be kept or the
 // newest ones were tried and did not work.
 func (d *decider) params() map[string]string {
@@ -154,7 +142,7 @@ func (d *decider) params() map[string]string {
 	if d.rejected() {
 		out = maps.Clone(d.v.Local.Good)
 	}
-	for _, name := range OrderedParams {
+	for _, name := range spec.OrderedParams {
 		want, err := strconv.Atoi(out[name])
 		if err != nil {
 			continue

@@ -438,7 +438,7 @@ func drawInstance(t *rapid.T, label string) Instance {
 			i.Senders = append(i.Senders, Sender{Member: name, Streaming: yes(t, label+" streams"), FlushLSN: drawLSN(t, label+" flush")})
 		}
 		if yes(t, label+" slot "+name) {
-			i.Slots = append(i.Slots, Slot{Name: SlotName(name), Active: yes(t, label+" active"), Lost: yes(t, label+" lost")})
+			i.Slots = append(i.Slots, Slot{Name: spec.SlotName(name), Active: yes(t, label+" active"), Lost: yes(t, label+" lost")})
 		}
 	}
 	return i

@@ -129,9 +129,6 @@ func (d *decider) followHolder(holder string) {
 func (d *decider) followStarting(p Peer) {
 	d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
 	if d.inst.State == StateStarting {
-		if d.v.Local.ConfKey != "" && d.configuredFor(p.Name) {
-			return
-		}
 		d.configure(d.standbyConf(p.Name), because("follow", "%s leads term %d", p.Name, d.lease.Term))
 	}
 }

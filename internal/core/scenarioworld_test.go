@@ -507,7 +507,7 @@ func (b *builder) preset(name string) (conf words) {
 		b.line("instance", words{"primary", "sync=1:b,c"})
 		for _, m := range []string{"b", "c"} {
 			b.line("sender", words{m})
-			b.line("slot", words{SlotName(m), "active"})
+			b.line("slot", words{spec.SlotName(m), "active"})
 			b.line("peer", words{m, "standby", "receiver", "streaming", "follows=a"})
 		}
 		if name == "crashed" {

@@ -87,7 +87,7 @@ func (h *history) view() View {
 		name := memberName(n)
 		last := n == len(h.members)-1
 		s.Members = append(s.Members, MemberRecord{Name: name, Ordinal: n + 2, Tags: spec.Tags{NoSync: last && h.noSync}})
-		i.Slots = append(i.Slots, Slot{Name: SlotName(name)})
+		i.Slots = append(i.Slots, Slot{Name: spec.SlotName(name)})
 		if m.streaming {
 			i.Senders = append(i.Senders, Sender{Member: name, Streaming: true, FlushLSN: lsnOf(m.flush)})
 		}

@@ -339,7 +339,7 @@ func (n *node) instance() Instance {
 		i.WriteLSN, i.SyncNames, i.SyncK = n.end(), n.conf.Sync.Members, n.conf.Sync.K
 		for _, m := range n.w.nodes {
 			if m != n {
-				i.Slots = append(i.Slots, Slot{Name: SlotName(m.name)})
+				i.Slots = append(i.Slots, Slot{Name: spec.SlotName(m.name)})
 			}
 			if m.streaming() == n {
 				i.Senders = append(i.Senders, Sender{Member: m.name, Streaming: true, FlushLSN: m.end()})

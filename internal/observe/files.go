@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
@@ -86,7 +86,7 @@ func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.T
 
 func limitsOf(settings map[string]string) map[string]int {
 	out := map[string]int{}
-	for _, name := range core.OrderedParams {
+	for _, name := range spec.OrderedParams {
 		if n, err := strconv.Atoi(settings[name]); err == nil {
 			out[name] = n
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 	"github.com/pgherd/pgherd/internal/warden"
 )
@@ -242,7 +243,7 @@ func running(f postgres.Facts) core.Instance {
 		i.Senders = append(i.Senders, core.Sender{Member: snd.ApplicationName, Streaming: snd.State == "streaming", FlushLSN: snd.FlushLSN, ReplayLSN: snd.ReplayLSN})
 	}
 	for _, slot := range f.Slots {
-		if slot.Physical && !slot.Temporary && strings.HasPrefix(slot.Name, core.SlotPrefix) {
+		if slot.Physical && !slot.Temporary && strings.HasPrefix(slot.Name, spec.SlotPrefix) {
 			i.Slots = append(i.Slots, core.Slot{Name: slot.Name, Active: slot.Active, Lost: slot.WalStatus == "lost"})
 		}
 	}

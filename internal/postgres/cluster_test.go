@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // TestCluster walks one primary and one standby through their life: bootstrap,
@@ -28,8 +28,8 @@ func TestCluster(t *testing.T) {
 
 	t.Run("bootstrap", func(t *testing.T) { checkBootstrap(t, n1) })
 	t.Run("network access", func(t *testing.T) { checkAccess(t, n1) })
-	check(t, n1.db.CreateSlot(ctx, core.SlotName("n2")))
-	check(t, n1.db.CreateSlot(ctx, core.SlotName("n2")))
+	check(t, n1.db.CreateSlot(ctx, spec.SlotName("n2")))
+	check(t, n1.db.CreateSlot(ctx, spec.SlotName("n2")))
 	t.Run("clone is refused", func(t *testing.T) { checkCloneRefusals(t, n1, n2) })
 	clone(t, n1, n2)
 	t.Run("streaming", func(t *testing.T) { checkStreaming(t, n1, n2) })
@@ -187,7 +187,7 @@ func clone(t *testing.T, from, to *node) {
 	t.Helper()
 	ctx := testContext(t)
 	var last Progress
-	o := BackupOptions{Source: from.asSource(to.name), Instance: to.in, Slot: core.SlotName(to.name),
+	o := BackupOptions{Source: from.asSource(to.name), Instance: to.in, Slot: spec.SlotName(to.name),
 		Mark: Mark{"cluster", to.name, must(ReadControl(from.in.DataDir))(t).SystemID}}
 	check(t, awaitUnlocked(t, func() error {
 		return BaseBackup(ctx, o, func(p Progress) {
@@ -302,7 +302,7 @@ func checkRewind(t *testing.T, n1, n2 *node) {
 	if m := must(ReadMark(n1.in))(t); m.Member != "n1" {
 		t.Errorf("mark after rewind: %+v", m)
 	}
-	check(t, n2.db.CreateSlot(ctx, core.SlotName("n1")))
+	check(t, n2.db.CreateSlot(ctx, spec.SlotName("n1")))
 	n1.source, n2.source = n2, nil
 	n1.configure(t)
 	n1.params["max_connections"] = "40"

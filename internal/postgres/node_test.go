@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
@@ -171,7 +170,7 @@ func (n *node) configure(t testing.TB) {
 		KeyFile: n.ca.file(n.name + ".key"), CAFile: n.ca.file("ca.crt"), Parameters: n.params}
 	if n.source != nil {
 		s := n.source.asSource(n.name)
-		conf.Source, conf.PrimarySlot = &s, core.SlotName(n.name)
+		conf.Source, conf.PrimarySlot = &s, spec.SlotName(n.name)
 	}
 	_, err = WriteConf(n.in, RenderConf(conf), hba, ident)
 	check(t, err)

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
@@ -17,7 +17,7 @@ func TestNoTwoTimelinesOfOneNumber(t *testing.T) {
 	n2, n3 := newNode(t, ca, "n2", true), newNode(t, ca, "n3", false)
 	n2.source, n3.source = n1, n1
 	for _, n := range []*node{n2, n3} {
-		check(t, n1.db.CreateSlot(ctx, core.SlotName(n.name)))
+		check(t, n1.db.CreateSlot(ctx, spec.SlotName(n.name)))
 		clone(t, n1, n)
 		n.await(t, "to stream", func(f Facts) bool { return f.Receiver != nil && f.Receiver.Status == "streaming" })
 	}
@@ -29,7 +29,7 @@ func TestNoTwoTimelinesOfOneNumber(t *testing.T) {
 	if h := must(History(n3.in.DataDir, 3))(t); len(h) != 1 || h[0].Timeline != 1 {
 		t.Errorf("timeline 3 of n3 comes from %v, want from timeline 1 alone", h)
 	}
-	check(t, n3.db.CreateSlot(ctx, core.SlotName("n2")))
+	check(t, n3.db.CreateSlot(ctx, spec.SlotName("n2")))
 	rewindTo(t, n2, n3)
 	// What it has now goes from 1 to 3 past a number that is taken: also after a restart.
 	n2.stop(t)
@@ -83,7 +83,7 @@ func TestReservationThatCameToNothing(t *testing.T) {
 	n1 := newPrimary(t, ca, "n1", true)
 	n2 := newNode(t, ca, "n2", true)
 	n2.source = n1
-	check(t, n1.db.CreateSlot(ctx, core.SlotName("n2")))
+	check(t, n1.db.CreateSlot(ctx, spec.SlotName("n2")))
 	clone(t, n1, n2)
 	check(t, ReserveTimelines(n2.in, 5))
 	for tl := wal.Timeline(2); tl < 5; tl++ {

@@ -127,18 +127,22 @@ func (a *agent) begin() {
 	if !a.n.witness {
 		a.readLocal()
 	}
-	tick := a.tick
-	a.group.after(peerWait, func() {
-		if a.ticking && a.tick == tick && a.planned == 0 {
+	a.patience(peerWait, a.tick)
+}
+
+// patience ends the wait for peers, then for the store.
+func (a *agent) patience(d time.Duration, tick int) {
+	a.group.after(d, func() {
+		if !a.ticking || a.tick != tick || a.planned != 0 {
+			return
+		}
+		if d == peerWait {
 			a.waitPeers = a.waitPeers[:0]
-			a.arrived()
-		}
-	})
-	a.group.after(storeWait, func() {
-		if a.ticking && a.tick == tick && a.planned == 0 {
+			a.patience(storeWait-peerWait+time.Nanosecond, tick)
+		} else {
 			a.waitStore = false
-			a.arrived()
 		}
+		a.arrived()
 	})
 }
 

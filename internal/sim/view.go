@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
@@ -208,7 +209,7 @@ func lsnAt(records int) wal.LSN { return wal.LSN(100 * (records + 1)) }
 
 var slotNames = func() (names [len(memberNames)]string) {
 	for i, m := range memberNames {
-		names[i] = core.SlotName(m)
+		names[i] = spec.SlotName(m)
 	}
 	return names
 }()

@@ -29,6 +29,12 @@ func CheckName(name string) error {
 	return fmt.Errorf("name %q: want 1 to 32 of a-z 0-9 -, beginning with a letter", name)
 }
 
+// SlotPrefix marks the slots that are pgherd's to create and drop.
+const SlotPrefix = "pgherd_"
+
+// SlotName is the slot of a member: its name with what slots may not contain replaced.
+func SlotName(member string) string { return SlotPrefix + strings.ReplaceAll(member, "-", "_") }
+
 // CheckHost says what is wrong with a host name or IP address (without a port), or nil.
 func CheckHost(host string) error {
 	if host == "" {

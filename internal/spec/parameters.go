@@ -149,3 +149,9 @@ func (p *problems) checkParameters(at string, parameters map[string]string, from
 		}
 	}
 }
+
+// OrderedParams must never be smaller on a standby than on its primary: PostgreSQL
+// stops replay otherwise.
+var OrderedParams = []string{
+	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes",
+}
