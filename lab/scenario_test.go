@@ -28,6 +28,7 @@ type scenario struct {
 	disks  rig.Disks             // sizes; 0: plain directories
 	spec   string                // YAML; empty: pgherd's defaults
 	config func(*cluster.Config) // environment, flags
+	rig    func(*rig.Rig)        // what the hosts are before anything runs on them
 	load   load.Config           // members and password are filled in
 	bounds history.Bounds        // see crash and calm; run may change Lab.Bounds
 	whole  time.Duration         // N7's limit; default 120 s
@@ -120,6 +121,9 @@ func (s scenario) prepare(t *testing.T) *Lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
+	if s.rig != nil {
+		s.rig(r)
+	}
 	config := cluster.Config{Exe: exe, Spec: s.spec}
 	if s.config != nil {
 		s.config(&config)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -22,9 +23,10 @@ import (
 
 // Config says what to run.
 type Config struct {
-	Exe  string   // pgherd
-	Spec string   // YAML of the cluster's spec; empty: pgherd's defaults
-	Env  []string // of every agent, and so of PostgreSQL: LD_PRELOAD of a shim and its files
+	Exe   string                 // pgherd
+	Spec  string                 // YAML of the cluster's spec; empty: pgherd's defaults
+	Env   []string               // of every agent, and so of PostgreSQL: LD_PRELOAD of a shim and its files
+	EnvOf func(*Member) []string // more of each member's
 	// PlainWAL leaves the WAL inside the data directory although the rig has a volume for it.
 	PlainWAL bool
 	Agent    []string // more flags of `pgherd run`
@@ -98,6 +100,9 @@ func (m *Member) open() bool {
 
 func (c *Cluster) place(h *rig.Host) *Member {
 	m := &Member{Name: h.Name, Host: h, c: c, Exe: c.Config.Exe, Env: c.Config.Env}
+	if c.Config.EnvOf != nil {
+		m.Env = append(slices.Clone(m.Env), c.Config.EnvOf(m)...)
+	}
 	m.StateDir = filepath.Join(h.Volumes["state"].Dir, "pgherd")
 	m.DataDir = filepath.Join(h.Volumes["data"].Dir, "pg")
 	if h.Volumes["wal"].SizeMB > 0 && !c.Config.PlainWAL {

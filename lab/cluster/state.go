@@ -15,6 +15,7 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/etcd"
@@ -30,6 +31,27 @@ func (m *Member) Status() (s api.ClusterStatus, ok bool) {
 		return err
 	})
 	return s, err == nil && len(s.Members) > 0
+}
+
+// Version is that of the agent which answers.
+func (m *Member) Version() (version string, ok bool) {
+	s, ok := m.self()
+	return s.Version, ok
+}
+
+// DecidedAt is the agent's own wall time of its last decision.
+func (m *Member) DecidedAt() (at time.Time, ok bool) {
+	s, ok := m.self()
+	at, err := time.Parse(time.RFC3339, s.Decision.At)
+	return at, ok && err == nil
+}
+
+func (m *Member) self() (s peer.Status, ok bool) {
+	err := m.client(func(ctx context.Context, c *api.Client) (err error) {
+		s, err = c.Member(ctx)
+		return err
+	})
+	return s, err == nil
 }
 
 func (m *Member) client(ask func(context.Context, *api.Client) error) error {
@@ -170,7 +192,7 @@ func (c *Cluster) brokenAt(p *Member) string {
 func (c *Cluster) leakedSlots(m *Member) string {
 	var want []string
 	for _, o := range c.Standbys(m) {
-		want = append(want, core.SlotName(o.Name))
+		want = append(want, spec.SlotName(o.Name))
 	}
 	got, err := m.Query("SELECT coalesce(string_agg(slot_name, ','), '') FROM pg_replication_slots WHERE NOT temporary AND slot_name <> ALL($1::text[])", want)
 	if err != nil || got != "" {
