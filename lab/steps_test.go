@@ -5,6 +5,7 @@ package lab
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,14 +30,19 @@ func (l *Lab) last(d time.Duration) { time.Sleep(d) }
 // sees waits until this member's status shows a condition (N6), of whichever member.
 func (l *Lab) sees(m *cluster.Member, limit time.Duration, code core.Code) {
 	l.T.Helper()
-	l.Cluster.Wait(limit, fmt.Sprintf("%s shows %s", m.Name, code), func() bool {
+	l.seesAny(m, limit, code)
+}
+
+func (l *Lab) seesAny(m *cluster.Member, limit time.Duration, codes ...core.Code) {
+	l.T.Helper()
+	l.Cluster.Wait(limit, fmt.Sprintf("%s shows %v", m.Name, codes), func() bool {
 		// The command line waits for longer than a status that is asked for twenty times a second: without
 		// a store the answer takes a second or two.
 		var s api.ClusterStatus
 		err := json.Unmarshal([]byte(m.Run("status", "--json").Stdout), &s)
-		return err == nil && cluster.Has(s, code)
+		return err == nil && slices.ContainsFunc(codes, func(code core.Code) bool { return cluster.Has(s, code) })
 	})
-	l.T.Logf("%6.2f s  %s shows %s", time.Since(l.Began).Seconds(), m.Name, code)
+	l.T.Logf("%6.2f s  %s shows %v", time.Since(l.Began).Seconds(), m.Name, codes)
 }
 
 // tells waits until the events since the scenario's begin have one that holds all these words (N6).

@@ -22,6 +22,9 @@ type Bounds struct {
 	// A write sent to it afterwards must not be acknowledged in any case.
 	LateAnswers string
 
+	// DirtyReads says why a read may show a row that is gone at the end, empty: none may.
+	DirtyReads string
+
 	// StaleReads says why a read may come from a primary that was overtaken, empty: none may.
 	StaleReads string
 }

@@ -164,6 +164,21 @@ func TestLateAnswersMayBeAllowed(t *testing.T) {
 	}
 }
 
+func TestDirtyReadsMayBeAllowed(t *testing.T) {
+	h, rows := good()
+	for _, member := range []string{"a", "b"} {
+		rows[member] = slices.Delete(rows[member], 2, 3)
+	}
+	if r := Check(h, rows, goodBounds); r.OK() || r.Dirty != 1 {
+		t.Errorf("row 3 was read and is gone: %+v", r)
+	}
+	bounds := goodBounds
+	bounds.DirtyReads = "clients cancelled their waits"
+	if r := Check(h, rows, bounds); !r.OK() {
+		t.Errorf("%q", r.Problems)
+	}
+}
+
 // TestLookShowsOnlyTheNewest: what is older than all that a full look shows is not missing.
 func TestLookShowsOnlyTheNewest(t *testing.T) {
 	h, rows := good()

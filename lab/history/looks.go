@@ -9,10 +9,10 @@ import (
 // checkLooks: what a client of the writer's endpoint once saw, or was told, stays (N4), and
 // is there at the end (no dirty read).
 func checkLooks(h History, rowsOnMembers map[string][]Row, bounds Bounds, r *Report) {
-	if bounds.LossAllowed == "" {
+	if bounds.LossAllowed == "" && bounds.DirtyReads == "" {
 		checkDirty(h, rowsOnMembers, r)
 	}
-	if bounds.LossAllowed == "" && bounds.StaleReads == "" {
+	if bounds.LossAllowed == "" && bounds.StaleReads == "" && bounds.DirtyReads == "" {
 		checkBackwards(h, r)
 	}
 }

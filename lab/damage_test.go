@@ -1,0 +1,135 @@
+//go:build lab
+
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/lab/cluster"
+	"github.com/pgherd/pgherd/lab/history"
+	"github.com/pgherd/pgherd/lab/rig"
+)
+
+var _ = add(
+	scenario{name: "corrupt-page", bounds: calm, run: corruptPage},
+	scenario{name: "corrupt-wal-on-standby", bounds: calm, run: corruptWAL},
+	scenario{name: "long-recovery", disks: rig.Disks{DataMB: 1200, StoreMB: 300}, bounds: crash, run: longRecovery,
+		spec: "postgres:\n  parameters:\n    max_wal_size: 4GB\n    checkpoint_timeout: 1h\n"},
+	scenario{name: "fork", spec: "durability: async\n", run: fork,
+		bounds: history.Bounds{OutageMax: 10 * time.Second, ChangesMax: 1, LossAllowed: "durability is async", LossBytesMax: 16 << 20}},
+)
+
+// corruptPage overwrites a page that no server process has in memory: CREATE TABLE AS of much data
+// goes through a small ring of buffers, so that its first pages are on disk only.
+func corruptPage(l *Lab) {
+	p := l.primary()
+	pid := p.PID(cluster.Postmaster)
+	p.SQL("CREATE TABLE spoilt AS SELECT i, repeat('x', 1000) AS text FROM generate_series(1, 80000) i;\nCHECKPOINT;")
+	file := filepath.Join(p.DataDir, p.SQL("SELECT pg_relation_filepath('spoilt')"))
+	l.Do("a page of a table on "+p.Name+" is overwritten", overwrite(file, 8192+100, 500))
+	_, err := p.TrySQL("SET jit = off; SELECT count(text) FROM spoilt")
+	if err == nil {
+		l.T.Error("the page is spoilt, and nobody noticed: is it still in memory, or are there no checksums?")
+	}
+	for _, m := range l.Cluster.Others(p) {
+		if n := m.SQL("SELECT count(text) FROM spoilt"); n != "80000" {
+			l.T.Errorf("%s has %s rows: the spoilt page reached it", m.Name, n)
+		}
+	}
+	l.last(3 * time.Second)
+	l.remains(p, pid)
+	p.SQL("DROP TABLE spoilt")
+}
+
+// overwrite puts bytes of nonsense into a file, in the middle of what there is.
+func overwrite(path string, at int64, n int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(strings.Repeat("\xa5", n)), at); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// corruptWAL spoils WAL that a standby, whose host was switched off, must replay when it is back.
+func corruptWAL(l *Lab) {
+	p := l.primary()
+	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Others(p)[0]
+	hit.SQL("CHECKPOINT")
+	p.SQL("CREATE TABLE filler AS SELECT i, repeat('x', 100) AS text FROM generate_series(1, 50000) i")
+	at := p.SQL("SELECT pg_current_wal_flush_lsn()")
+	l.Cluster.Wait(20*time.Second, hit.Name+" has replayed it", func() bool {
+		return hit.SQL("SELECT pg_last_wal_replay_lsn() >= '"+at+"'") == "t"
+	})
+	redo := hit.SQL("SELECT redo_lsn FROM pg_control_checkpoint()")
+	l.Mark("%s is switched off", hit.Name)
+	hit.PowerCut()
+	// A quarter of a segment after the redo point: replay begins, and meets it.
+	segment, offset := split(p, redo)
+	path := filepath.Join(hit.DataDir, "pg_wal", segment)
+	l.Do("the WAL of "+hit.Name+" is overwritten in "+segment, overwrite(path, offset+2<<20, 8192))
+	logged := len(l.postgresLog(hit))
+	hit.StartAgent()
+	l.Cluster.WaitWhole(60 * time.Second)
+	if log := l.postgresLog(hit)[logged:]; !strings.Contains(log, "invalid") && !strings.Contains(log, "incorrect") {
+		l.T.Errorf("%s never met the spoilt WAL:\n%s", hit.Name, log)
+	}
+	if n := hit.SQL("SELECT count(text) FROM filler"); n != "50000" {
+		l.T.Errorf("%s has %s of 50000 rows", hit.Name, n)
+	}
+	l.remains(p, pid)
+}
+
+func (l *Lab) postgresLog(m *cluster.Member) string {
+	text, err := os.ReadFile(filepath.Join(m.StateDir, "postgres.log"))
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	return string(text)
+}
+
+// split gives the WAL file and the place in it of a position.
+func split(primary *cluster.Member, lsn string) (segment string, offset int64) {
+	out := primary.SQL("SELECT file_name || ' ' || file_offset FROM pg_walfile_name_offset('" + lsn + "')")
+	_, _ = fmt.Sscan(out, &segment, &offset)
+	return segment, offset
+}
+
+// longRecovery: a crash with half a gigabyte of WAL to be replayed. Whoever waits for that waits
+// for long; a standby has replayed it already.
+func longRecovery(l *Lab) {
+	old := l.primary()
+	old.SQL("CREATE TABLE big AS SELECT i, repeat('x', 1000) AS text FROM generate_series(1, 250000) i")
+	redo := old.SQL("SELECT pg_size_pretty(pg_current_wal_lsn() - redo_lsn) FROM pg_control_checkpoint()")
+	l.Cluster.WaitReady(60 * time.Second)
+	l.Mark("kill the postmaster of %s with %s of WAL since the last checkpoint", old.Name, redo)
+	old.Kill(cluster.Postmaster)
+	next := l.Cluster.WaitPrimary(10*time.Second, l.Cluster.Others(old)...)
+	l.Mark("%s leads", next.Name)
+	l.tells(10*time.Second, "leader_changed", next.Name)
+}
+
+// fork: the primary, cut off, goes on alone until its deadline. What it acknowledged is lost, as
+// durability async permits, and the product says how its history was joined again.
+func fork(l *Lab) {
+	old := l.primary()
+	l.Do(old.Name+" is cut off", l.Rig.Isolate(old.Host))
+	next := l.Cluster.WaitPrimary(20*time.Second, l.Cluster.Others(old)...)
+	l.Mark("%s leads", next.Name)
+	l.Load.WaitAcked(100)
+	l.Do("the cut is healed", l.Rig.HealNet())
+	l.tells(60*time.Second, old.Name, "rewind", "the WAL here goes to")
+	l.Judge = func(_ history.History, r history.Report) {
+		l.T.Logf("%d acknowledged rows were lost, in %d bytes of WAL", r.Lost, r.LostBytes)
+		if r.Lost == 0 {
+			l.T.Error("nothing was lost: there was no fork")
+		}
+	}
+}
