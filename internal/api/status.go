@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ func (s *Server) getStatus(r *http.Request, _ string) (any, error) {
 func (s *Server) getExplain(r *http.Request, _ string) (any, error) {
 	v, _ := s.readAnyway(r.Context()) // without the store each member still explains itself
 	known := s.b.Members()
+	if len(v.Members) == 0 {
+		v.Members = heard(known) // the store was never read: who is heard is all there is
+	}
 	only := r.URL.Query().Get("member")
 	if _, err := member(v, only); only != "" && err != nil {
 		return nil, err
@@ -39,6 +43,14 @@ func (s *Server) getExplain(r *http.Request, _ string) (any, error) {
 		}
 	}
 	return explanations, nil
+}
+
+// heard makes records of those that answered, this member included.
+func heard(known map[string]peer.Status) (list []core.MemberRecord) {
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		list = append(list, core.MemberRecord{Name: name})
+	}
+	return list
 }
 
 // buildStatus puts the records and the members' own words together.

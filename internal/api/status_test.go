@@ -11,6 +11,7 @@ import (
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
@@ -92,6 +93,19 @@ func TestExplain(t *testing.T) {
 	}
 	if _, err := f.local().Explain(context.Background(), "n9"); codeOf(err) != "no_such_member" {
 		t.Fatalf("%v", err)
+	}
+}
+
+// TestExplainWithoutAnyRecord: a member that never read the store still says what it waits for.
+func TestExplainWithoutAnyRecord(t *testing.T) {
+	f := newFixture(t, func(b *Backend) { b.Store = mem.New() })
+	n1 := f.known["n1"]
+	n1.Decision = peer.Decision{At: "2026-11-20T03:00:00Z", Reasons: []core.Reason{{Code: "store_unknown", Text: "never read"}}}
+	clear(f.known)
+	f.known["n1"] = n1
+	all, err := f.local().Explain(context.Background(), "")
+	if err != nil || len(all) != 1 || all[0].Member != "n1" || all[0].Decision.Reasons[0].Code != "store_unknown" {
+		t.Fatalf("%+v %v", all, err)
 	}
 }
 
