@@ -5,6 +5,7 @@ package lab
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -134,7 +135,9 @@ func storeWipedAll(l *Lab) {
 		if now := controlFile(l, m); now != control[m] {
 			l.T.Errorf("the data of %s was touched", m.Name)
 		}
-		l.T.Logf("%s says: %s", m.Name, m.Explain())
+		if said := m.Explain(); !strings.Contains(said, m.Name) || !strings.Contains(said, "store") {
+			l.T.Errorf("%s does not explain itself: %s", m.Name, said)
+		}
 	}
 	l.Cluster.PowerCut(l.Cluster.Members...)
 	for _, m := range l.Cluster.Members {
