@@ -161,6 +161,7 @@ func (l *Lab) finish(s scenario, row *result) {
 	for _, p := range row.report.Problems {
 		l.T.Error(p)
 	}
+	l.checkLeases()
 	if l.Judge != nil {
 		l.Judge(h, row.report)
 	}
