@@ -17,7 +17,7 @@ var disks = []Entry{
 		Happens: "no commit is acknowledged meanwhile; reads work; what waited is acknowledged afterwards, and is on a standby",
 		Sees:    "clients that wait",
 		Limit:   "not detected yet, the primary stays: health by a write is issue 4. The hang is made before the system call (LD_PRELOAD), so that the process could be killed; store-disk-stall hangs in the kernel"},
-	{Number: 30, Name: "fsync-eio",
+	{Number: 30, Name: "fsync-eio", CI: true,
 		Fault:   "fsync of the primary's PostgreSQL fails",
 		Happens: "PostgreSQL panics, panics again in its recovery and ends; the lease is released, a standby leads; the old primary comes back when its disk works",
 		Sees:    "events `postgres_ended`, `leader_changed`; `start_failed`",

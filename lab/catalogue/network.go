@@ -36,6 +36,7 @@ var network = []Entry{
 		Sees:    "`member_unreachable`, coming and going"},
 	{Number: 21, Name: "loss-30",
 		Fault:   "30 % of all packets between members are lost",
-		Happens: "no failover for a cluster whose leader still renews; never two leaders",
-		Sees:    "slow commits"},
+		Happens: "the store elects and loses leaders, so that the primary may have to stop at its deadline; one change of leadership at most, never two leaders; all comes back by itself",
+		Sees:    "`store_unreachable`, slow commits",
+		Limit:   "to go on while only half of the store's answers come in time is issue 4"},
 }
