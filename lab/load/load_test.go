@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -147,4 +148,67 @@ func TestLossIsSeen(t *testing.T) {
 	if r := history.Check(h, rows, history.Bounds{OutageMax: 5 * time.Second}); r.OK() || r.Lost == 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestInterruptedWaitIsUnknown: PostgreSQL acknowledges a commit whose wait for standbys was
+// cancelled, with a warning. To take it for acknowledged would be to call its later loss a fault.
+func TestInterruptedWaitIsUnknown(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	l := Start(t, s.config())
+	c, err := l.cfg.primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"} {
+		if _, err := c.exec(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.wait("a wait for standbys to cancel", func() bool {
+		rows, err := c.exec("SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+		return err == nil && rows[0][0] != "0"
+	})
+	l.wait("its answer", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, o := range l.hist.Ops {
+			if o.Outcome == history.Unknown && strings.HasPrefix(o.Text, "WARNING 01000") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestLateAnswerIsSeen: a client that gave up waiting still hears the answer.
+func TestLateAnswerIsSeen(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	l := Start(t, s.config())
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	backends, _ := exec.Command("pgrep", "-P", strconv.Itoa(s.cmd.Process.Pid)).Output()
+	signal := func(sig syscall.Signal) {
+		for _, text := range append(strings.Fields(string(backends)), strconv.Itoa(s.cmd.Process.Pid)) {
+			pid, _ := strconv.Atoi(text)
+			_ = syscall.Kill(pid, sig)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	l.pause(patience + time.Second) // all have given up
+	signal(syscall.SIGCONT)
+	l.wait("an answer after the client's patience", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, o := range l.hist.Ops {
+			if o.Outcome == history.Acked && o.Done-o.Sent > patience {
+				return true
+			}
+		}
+		return false
+	})
 }
