@@ -30,35 +30,33 @@ func otherBootTimes(r *rig.Rig) {
 // clockFile is read by time.Now of the built pgherd; it is found by the member's state directory.
 const clockFile = "/wall-clock-offset"
 
+// A goroutine reads the file: the runtime's timers call time.Now where no system call may be made. Races
+// on the offset are harmless: it is a number of seconds.
 const clockSource = `package time
 
 import "syscall"
 
-var lab struct {
-	path          string
-	readAt, added int64
+var labOffset int64
+
+func init() {
+	if path, ok := syscall.Getenv("LAB_CLOCK"); ok {
+		go func() {
+			for {
+				labRead(path)
+				Sleep(50 * Millisecond)
+			}
+		}()
+	}
 }
 
-// labOffset is read again every 50 ms. Races on it are harmless: it is a number of seconds.
-func labOffset(mono int64) int64 {
-	if lab.readAt != 0 && mono-lab.readAt < 50e6 {
-		return lab.added
-	}
-	lab.readAt = mono
-	if lab.path == "" {
-		lab.path, _ = syscall.Getenv("LAB_CLOCK")
-		lab.path += "\x00"
-	}
-	if len(lab.path) < 2 {
-		return 0
-	}
-	fd, err := syscall.Open(lab.path[:len(lab.path)-1], syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+func labRead(path string) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return lab.added
+		return
 	}
+	defer syscall.Close(fd)
 	var text [16]byte
 	n, _ := syscall.Read(fd, text[:])
-	syscall.Close(fd)
 	sum, sign := int64(0), int64(1)
 	for _, c := range text[:max(n, 0)] {
 		switch {
@@ -68,8 +66,7 @@ func labOffset(mono int64) int64 {
 			sum = 10*sum + int64(c-'0')
 		}
 	}
-	lab.added = sign * sum
-	return lab.added
+	labOffset = sign * sum
 }
 `
 
@@ -81,7 +78,7 @@ func steppedPgherd() (string, error) {
 	return overlay{
 		name:  "stepped",
 		added: map[string]string{filepath.Join(filepath.Dir(now), "lab_clock.go"): clockSource},
-		edits: []edit{{now, "	sec, nsec, mono := runtimeNow()\n	if mono == 0 {", "	sec, nsec, mono := runtimeNow()\n	sec += labOffset(mono)\n	if mono == 0 {"}},
+		edits: []edit{{now, "	sec, nsec, mono := runtimeNow()\n	if mono == 0 {", "	sec, nsec, mono := runtimeNow()\n	sec += labOffset\n	if mono == 0 {"}},
 	}.build()
 }
 

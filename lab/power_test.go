@@ -72,7 +72,7 @@ func startOldPrimaryFirst(l *Lab) {
 	stale.StartAgent()
 	l.neverLeads(stale)
 	l.seen("no_leader")
-	l.explains(stale, "waiting")
+	l.explains(stale, "heard 0 of 1 members that must be heard")
 	for _, m := range rest {
 		l.Mark("%s starts", m.Name)
 		m.StartAgent()

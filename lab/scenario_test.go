@@ -103,18 +103,19 @@ func runScenario(t *testing.T, s scenario) {
 			row.verdict = "pass"
 		}
 	}()
-	lab := s.prepare(t)
+	lab := s.place(t)
 	defer func() {
 		if t.Failed() {
 			t.Logf("journals and logs are kept in %s", keep(lab.Cluster, s.name))
 		}
 	}()
+	s.start(lab)
 	s.run(lab)
 	lab.finish(s, row)
 }
 
-// prepare makes hosts, cluster and clients. Cleanups run in the reverse order.
-func (s scenario) prepare(t *testing.T) *Lab {
+// place makes hosts and members; nothing runs on them yet. Cleanups run in the reverse order.
+func (s scenario) place(t *testing.T) *Lab {
 	t.Helper()
 	r, err := rig.New(rig.Spec{Hosts: max(s.hosts, 3), Disks: s.disks, UID: cluster.Owner.UID, GID: cluster.Owner.GID})
 	if err != nil {
@@ -128,15 +129,20 @@ func (s scenario) prepare(t *testing.T) *Lab {
 	if s.config != nil {
 		s.config(&config)
 	}
-	lab := &Lab{T: t, Rig: r, Bounds: s.bounds, Cluster: cluster.Up(t, r, config)}
+	return &Lab{T: t, Rig: r, Bounds: s.bounds, Cluster: cluster.New(t, r, config)}
+}
+
+// start founds the cluster and begins the load.
+func (s scenario) start(lab *Lab) {
+	lab.T.Helper()
+	lab.Cluster.Found()
 	cfg := s.load
 	cfg.Password = cluster.Password
 	for _, m := range lab.Cluster.Data() {
 		cfg.Members = append(cfg.Members, load.Member{Name: m.Name, Addr: m.Addr()})
 	}
-	lab.Load = load.Start(t, cfg)
+	lab.Load = load.Start(lab.T, cfg)
 	lab.Began = time.Now()
-	return lab
 }
 
 // finish is the same for all: heal, whole again, stop, read, judge.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/lab/cluster"
 	"github.com/pgherd/pgherd/lab/history"
@@ -51,11 +52,19 @@ func (t *tail) steps() (kinds []string) {
 		var e journal.Entry
 		if json.Unmarshal(t.rest, &e) == nil && e.Outcome == "" {
 			for _, s := range e.Plan.Steps {
-				kinds = append(kinds, string(s.Kind))
+				kinds = append(kinds, stepName(s))
 			}
 		}
 		t.rest = t.rest[:0]
 	}
+}
+
+// stepName tells writes of records apart by their reason: a hand-over is no renewal.
+func stepName(s core.Step) string {
+	if s.Kind == core.StepPutLease || s.Kind == core.StepPutOperation {
+		return string(s.Kind) + " " + string(s.Why.Code)
+	}
+	return string(s.Kind)
 }
 
 // work is something that takes several steps on the members that it names.
@@ -111,10 +120,10 @@ func killAtEveryStep(l *Lab) {
 }
 
 // watch does a work undisturbed and lists each role's kinds of steps.
-func (l *Lab) watch(w work) map[int][]string {
+func (l *Lab) watch(w work) [][]string {
 	l.T.Helper()
 	who := w.who(l)
-	taken := map[int][]string{}
+	taken := make([][]string, len(who))
 	tails := make([]*tail, len(who))
 	for i, m := range who {
 		tails[i] = l.tail(m)

@@ -72,12 +72,25 @@ const (
 // Up founds a cluster on all hosts of the rig and waits until it could bear a fault.
 func Up(t testing.TB, r *rig.Rig, cfg Config) *Cluster {
 	t.Helper()
+	c := New(t, r, cfg)
+	c.Found()
+	return c
+}
+
+// New gives each host its member; nothing runs yet.
+func New(t testing.TB, r *rig.Rig, cfg Config) *Cluster {
 	c := &Cluster{T: t, Rig: r, Config: cfg, began: time.Now()}
 	for i, h := range r.Hosts {
 		m := c.place(h)
 		m.Witness = i >= len(r.Hosts)-cfg.Witnesses
 		c.Members = append(c.Members, m)
 	}
+	return c
+}
+
+// Found is init, joins and the wait of Up.
+func (c *Cluster) Found() {
+	c.T.Helper()
 	first := c.Members[0]
 	first.init()
 	first.StartAgent()
@@ -89,7 +102,6 @@ func Up(t testing.TB, r *rig.Rig, cfg Config) *Cluster {
 		m.StartAgent()
 	}
 	c.WaitReady(60 * time.Second)
-	return c
 }
 
 // open: the administrator can write. The application's role does not exist yet.
