@@ -148,7 +148,7 @@ func (a *Agent) buildLoop() {
 	}
 	if a.server != nil {
 		a.observer.Local = &observe.LocalSource{
-			Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
+			Now: warden.BootNow, Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
 			Applied: a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}

@@ -482,7 +482,7 @@ func drawJob(t *rapid.T, label string) Job {
 
 func drawView(t *rapid.T) View {
 	v := View{Now: drawnNow, Self: pick(t, "self", "a", "a", "b", "x"), Store: drawStore(t), Stopping: pick(t, "stopping", false, false, true)}
-	v.Local = Local{
+	v.Local = Local{ReadAt: pick(t, "read", v.Now, v.Now.Add(-400*time.Millisecond)),
 		Warden: Warden{Alive: pick(t, "alive", true, true, true, false), Empty: yes(t, "empty"), Deadline: drawInstant(t, "deadline"), Term: pick(t, "warden term", uint64(5), 4),
 			Fenced: yes(t, "fenced"), ExitedAt: drawInstant(t, "exited"), ExitText: pick(t, "exit", "", "signal")},
 		Data:     Data{State: pick(t, "data", DataPresent, DataPresent, DataPresent, DataAbsent, DataForeign, DataUnmounted, DataUnknown, DataBroken), ClusterID: pick(t, "data cluster", "id", "id", "other"), SystemID: pick(t, "data system", "7", "7", "8"), Text: "why"},

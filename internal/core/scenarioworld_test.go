@@ -200,7 +200,9 @@ func (b *builder) line(key string, w words) {
 	case "now":
 		var d time.Duration
 		words{"d=" + w[0]}.duration("d", &d)
-		v.Now = v.Now.Add(d)
+		v.Now, v.Local.ReadAt = v.Now.Add(d), v.Now.Add(d)
+	case "local":
+		w.instant("read", v.Now, &v.Local.ReadAt)
 	case "self":
 		v.Self = w[0]
 	case "stopping":
@@ -499,7 +501,7 @@ func (b *builder) preset(name string) (conf words) {
 		b.line("member", words{m})
 	}
 	b.line("lease", words{"holder=a", "term=5", "beat=10", "revision=50", "seen=-500ms", "lsn=0/5000", "timeline=1", "sync=1:b,c"})
-	v.Local = Local{Warden: Warden{Alive: true, Term: 5}, Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Good: v.Store.Spec.Postgres.Parameters}
+	v.Local = Local{ReadAt: v.Now, Warden: Warden{Alive: true, Term: 5}, Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Good: v.Store.Spec.Postgres.Parameters}
 	switch name {
 	case "primary", "crashed":
 		b.line("lease", words{"renewedterm=5", "renewed=-500ms"})

@@ -92,8 +92,9 @@ func (d *decider) switchedOn(r SyncSet) bool {
 	}
 	id, j := fmt.Sprintf("sync-%d", d.mem.Proof.Since), d.v.Local.Job
 	if j.Kind == string(StepCheckpoint) && j.ID == id && !j.Running && j.Err == "" {
-		d.mem.Proof.On = true
-		return true
+		// What was read before its end knows nothing of the commits that went by until then.
+		d.mem.Proof.On = d.v.Local.ReadAt >= j.EndedAt
+		return d.mem.Proof.On
 	}
 	d.job(Step{Kind: StepCheckpoint, ID: id, Why: because("sync_switch", "commits count as kept on standbys only when PostgreSQL is known to wait")})
 	return false
@@ -103,7 +104,7 @@ func (d *decider) switchedOn(r SyncSet) bool {
 // came into effect.
 func (d *decider) proven(set SyncSet) bool {
 	if d.mem.Proof.LSN == 0 {
-		if d.v.Now.Sub(d.mem.Proof.Since) >= settleTime {
+		if d.v.Local.ReadAt.Sub(d.mem.Proof.Since) >= settleTime {
 			d.mem.Proof.LSN = d.inst.WriteLSN
 		}
 		d.wakeIn(settleTime)

@@ -93,7 +93,7 @@ func (h *history) view() View {
 		}
 		v.Peers = append(v.Peers, Peer{Name: name, Known: true, Instance: Instance{State: StateRunning, SystemID: "7"}})
 	}
-	v.Local = Local{Warden: Warden{Alive: true, Deadline: h.now.Add(time.Second), Term: 1}, Instance: i, ConfKey: h.confKey,
+	v.Local = Local{ReadAt: v.Now, Warden: Warden{Alive: true, Deadline: h.now.Add(time.Second), Term: 1}, Instance: i, ConfKey: h.confKey,
 		Data: Data{State: DataPresent, ClusterID: "id", SystemID: "7"}, Job: h.job}
 	return v
 }

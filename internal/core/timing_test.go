@@ -18,7 +18,7 @@ func primaryView(written, wanted time.Duration) View {
 	s.Members = []MemberRecord{{Name: "a", Ordinal: 1}}
 	s.Lease = LeaseRecord{Holder: "a", Term: 3, Beat: 8, TTL: spec.Duration(written), Margin: spec.Duration(time.Second)}
 	s.LeaseRevision, s.RenewedTerm, s.RenewedAt = 50, 3, v.Now.Add(-time.Second)
-	v.Local = Local{Warden: Warden{Alive: true, Deadline: v.Now.Add(time.Second), Term: 3},
+	v.Local = Local{ReadAt: v.Now, Warden: Warden{Alive: true, Deadline: v.Now.Add(time.Second), Term: 3},
 		Data:     Data{State: DataPresent, ClusterID: "id", SystemID: "7"},
 		Instance: Instance{State: StateRunning, Primary: true, SystemID: "7", Timeline: 1, CheckpointTimeline: 1, Roles: true}}
 	return v

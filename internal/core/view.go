@@ -58,6 +58,7 @@ type StoreView struct {
 
 // Local is what is known about this member's own server.
 type Local struct {
+	ReadAt   Instant           `json:"read_at"` // when the read began that gave Instance; Warden and Job are of now
 	Warden   Warden            `json:"warden"`
 	Data     Data              `json:"data"`
 	Instance Instance          `json:"instance"`

@@ -373,7 +373,7 @@ func (n *node) view() View {
 	s := n.known
 	s.RenewedTerm, s.RenewedAt, s.LeaseSeenAt, s.OperationSeenAt = n.renewed, n.renewedAt, n.leaseAt, n.opAt
 	v := View{Now: n.w.now, Self: n.name, Store: s, Stopping: n.stopping}
-	v.Local = Local{Warden: n.warden, Data: n.data, Instance: n.instance(), ConfKey: n.confKey, Good: n.good, Job: n.job}
+	v.Local = Local{ReadAt: v.Now, Warden: n.warden, Data: n.data, Instance: n.instance(), ConfKey: n.confKey, Good: n.good, Job: n.job}
 	for _, m := range n.w.nodes {
 		if m == n {
 			continue

@@ -18,6 +18,7 @@ import (
 // LocalSource reads the own server: the warden's word first, then SQL, then files.
 type LocalSource struct {
 	Self     string
+	Now      func() core.Instant
 	Instance postgres.Instance
 	DB       *postgres.DB
 	Warden   func() warden.Status
@@ -96,7 +97,7 @@ func exitText(e warden.Exit) string {
 func (s *LocalSource) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	w := s.Warden()
+	w, began := s.Warden(), s.Now()
 	s.mu.Lock()
 	epoch, data := s.epoch, s.known.Data
 	again := w.Empty || data.State != core.DataPresent || time.Since(s.dataAt) > filesAge
@@ -104,7 +105,7 @@ func (s *LocalSource) read(ctx context.Context) {
 	if again { // under a running server it hardly changes, and looking costs a directory
 		data = s.data()
 	}
-	l := core.Local{Data: data, Instance: s.instance(ctx, w)}
+	l := core.Local{ReadAt: began, Data: data, Instance: s.instance(ctx, w)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch == s.epoch {

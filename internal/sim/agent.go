@@ -30,6 +30,7 @@ type agent struct {
 	instance core.Instance // last read
 	data     core.Data
 	factsAt  time.Duration
+	readAt   core.Instant
 
 	confKey, follows string
 	good             map[string]string

@@ -59,7 +59,7 @@ func (a *agent) readLocal() {
 	} else {
 		a.instance = a.n.pg.instance()
 	}
-	a.data, a.factsAt = a.n.pg.data, a.n.w.now
+	a.data, a.factsAt, a.readAt = a.n.pg.data, a.n.w.now, a.n.clock()
 }
 
 // local puts the warden's word over the last read: it is always newer.
@@ -136,7 +136,7 @@ func (a *agent) view() core.View {
 	v := core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
 	v.Store.Err = a.storeErr
 	if !n.witness {
-		v.Local = core.Local{Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good}
+		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good}
 	}
 	v.Local.Job = a.job
 	v.Peers = make([]core.Peer, 0, len(n.w.nodes)-1)

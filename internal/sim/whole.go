@@ -84,7 +84,7 @@ func (w *World) watch() {
 
 // rest looks at what is still done by a cluster that has been whole for a while.
 func (w *World) rest(a *agent, plan core.Plan) {
-	if w.wholeAt == 0 || w.now-w.wholeAt < quietFor {
+	if w.wholeAt == 0 || w.now-w.wholeAt < quietFor+w.o.TCPTimeout {
 		return
 	}
 	var restless []string

@@ -254,3 +254,10 @@ func (w *World) note(n *node, code string, number int, format string, args ...an
 		w.story.line(w.now, n, code, fmt.Sprintf(format, args...))
 	}
 }
+
+// tell is for what is too common for the digest.
+func (w *World) tell(n *node, code, format string, args ...any) {
+	if w.story != nil {
+		w.story.line(w.now, n, code, fmt.Sprintf(format, args...))
+	}
+}
