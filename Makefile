@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover test-versions failures clean
+.PHONY: help demo test build lint deps bench-failover test-versions failures lab lab-ci clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ test-versions: deps ## the same cluster on PostgreSQL 15, 17 and 18, in a Debian
 
 failures: ## docs/failures.md anew, from lab/catalogue
 	@go test -count=1 ./lab/catalogue -run TestPageIsMadeOfTheCatalogue -update
+
+lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some)
+	@scripts/lab.sh "$(SCENARIO)"
+
+lab-ci: ## the lab's subset that runs for each change
+	@scripts/lab.sh ci
 
 clean: ## remove what was built
 	rm -rf bin

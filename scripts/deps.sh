@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
-# or newer, from Debian's packages) and the Go modules. It changes nothing that is there.
+# or newer, from Debian's packages) and the Go modules; with the argument "lab" also what makes
+# faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,7 +60,23 @@ find_postgres() {
 	[ -z "$failed" ] || die "PostgreSQL could not be installed" "apt-get install postgresql says why"
 }
 
+# The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
+find_lab_tools() {
+	local missing=()
+	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing+=(nftables)
+	command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing+=(iproute2)
+	command -v mkfs.ext4 >/dev/null || [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
+	command -v nsenter >/dev/null && command -v unshare >/dev/null || missing+=(util-linux)
+	command -v gcc >/dev/null || missing+=(gcc)
+	[ -e /usr/include/dlfcn.h ] || missing+=(libc6-dev)
+	[ "${#missing[@]}" = 0 ] && return
+	say "installing ${missing[*]}"
+	refresh "${missing[*]}"
+	install "${missing[@]}"
+}
+
 find_go
 find_postgres
+[ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

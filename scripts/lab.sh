@@ -1,0 +1,16 @@
+#!/bin/bash
+# Runs the laboratory: all scenarios, those named in the first argument (a list with commas), or "ci". It
+# needs root for namespaces, mounts and cgroups, and takes all of them down at its end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+die() { echo "error: $1" >&2; echo "hint: $2" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || die "the lab makes network namespaces, mounts and cgroups: it needs root" "sudo -E env PATH=\"\$PATH\" make lab"
+export PATH="$PATH:/usr/sbin:/sbin"
+scripts/deps.sh lab
+
+# The lab's own parts first: a scenario says nothing when its fault does not happen.
+if [ -z "${1:-}" ]; then
+	go test -tags lab -count=1 -p 1 -timeout 10m ./lab/rig ./lab/cluster ./lab/load ./lab/history ./lab/catalogue
+fi
+LAB_SCENARIO=${1:-} exec go test -tags lab -count=1 -timeout 100m -v -run '^TestLab$' ./lab
