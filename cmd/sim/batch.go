@@ -20,6 +20,7 @@ type batch struct {
 	cpuSeconds  float64
 	workers     int
 	quiet       bool
+	first       bool
 	record      string
 	pinned      sim.Pinned
 
@@ -47,7 +48,9 @@ func (b *batch) run(ctx context.Context) error {
 				if b.count > 0 && seed >= b.from+b.count || b.count == 0 && cpu()-began > b.cpuSeconds {
 					return
 				}
-				b.add(sim.Run(seed, b.pinned), cpu()-began)
+				if b.add(sim.Run(seed, b.pinned), cpu()-began) && b.first {
+					return
+				}
 			}
 		})
 	}
@@ -55,7 +58,8 @@ func (b *batch) run(ctx context.Context) error {
 	return b.report(cpu() - began)
 }
 
-func (b *batch) add(r sim.Result, used float64) {
+// add counts a run; true when it broke an invariant.
+func (b *batch) add(r sim.Result, used float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.sums
@@ -78,6 +82,7 @@ func (b *batch) add(r sim.Result, used float64) {
 		b.last = time.Now()
 		fmt.Fprintf(os.Stderr, "%d runs, %d broken, %.0f a CPU second\n", s.runs, len(b.broken), float64(s.runs)/used)
 	}
+	return len(r.Broken) > 0
 }
 
 func (b *batch) report(used float64) error {

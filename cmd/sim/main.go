@@ -9,14 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 
 	"github.com/pgherd/pgherd/internal/sim"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
 func main() {
-	debug.SetGCPercent(800) // runs are short and leave nothing behind
+	sim.Footprint()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
@@ -36,12 +35,20 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&b.workers, "workers", 2, "how many side by side")
 	f.BoolVar(&b.quiet, "quiet", false, "only the last lines")
 	f.StringVar(&b.record, "record", "", "append the result to this file")
+	f.BoolVar(&b.first, "first", false, "stop at the first seed that breaks an invariant")
+	only := f.String("mutants", "", "score the simulator by its mutants: all, or the name of one; -n is how many seeds each gets (default 20000)")
 	durability := f.String("durability", "", "sync or async; empty: as the seed draws")
 	f.IntVar(&b.pinned.Members, "members", 0, "how many members; 0: as the seed draws")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	b.pinned.Durability = spec.Durability(*durability)
+	if *only != "" {
+		if b.count == 0 {
+			b.count = 20_000
+		}
+		return score(ctx, *only, b.count)
+	}
 	if *seed != 0 {
 		return tell(*seed, b.pinned, *small)
 	}

@@ -67,12 +67,12 @@ func (f *found) trust(d Decision) {
 
 // I4: what is known of terms and revisions only grows.
 func (f *found) terms(d Decision) {
-	if d.Before == nil || !d.Before.Store.Known || !d.View.Store.Known {
-		return
-	}
-	was, is := d.Before.Store, d.View.Store
-	if is.Lease.Term < was.Lease.Term || is.LeaseRevision < was.LeaseRevision {
-		f.add("I4", "the term went from %d (revision %d) back to %d (revision %d)", was.Lease.Term, was.LeaseRevision, is.Lease.Term, is.LeaseRevision)
+	is := d.View.Store
+	if d.Before != nil && d.Before.Store.Known && is.Known {
+		was := d.Before.Store
+		if is.Lease.Term < was.Lease.Term || is.LeaseRevision < was.LeaseRevision {
+			f.add("I4", "the term went from %d (revision %d) back to %d (revision %d)", was.Lease.Term, was.LeaseRevision, is.Lease.Term, is.LeaseRevision)
+		}
 	}
 	for _, s := range d.Plan.Steps {
 		if s.Kind != core.StepPutLease || s.Lease == nil {

@@ -168,6 +168,11 @@ func (p *server) wipe() {
 	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && l.Sync.K == 0 {
 		return // the only copy there is; nothing could bear that
 	}
+	if p.n.w.leader() == nil {
+		// A candidate that loses its data in the very moment of its election leaves a lease that
+		// names it as the only holder: nobody but an operator may then decide.
+		return
+	}
 	if p.state != core.StateStopped {
 		p.exited("exit code 1")
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/invariant"
@@ -13,6 +14,13 @@ const (
 	faultsEnd = 80 * time.Second
 	runEnd    = 120 * time.Second
 )
+
+// Footprint suits the garbage collector to runs, which are short and leave nothing behind: rare
+// collections of a heap that fits the caches.
+func Footprint() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
+}
 
 // Result is one run.
 type Result struct {

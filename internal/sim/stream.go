@@ -65,6 +65,10 @@ func (p *server) accept(standby *server, epoch int) {
 			w.reset(p, standby.n.i, conn)
 			return
 		}
+		if p.senders[standby.n.i].conn != conn { // gone already; its end must not overtake its beginning
+			standby.retry()
+			return
+		}
 		standby.receiver = receiver{live: true, conn: conn, from: p.n.i}
 		w.note(standby.n, "stream", p.n.i, "streams from %s at %d records", p.n.name, len(standby.wal))
 		standby.confirm(p, conn, len(standby.wal)) // its first word; the primary sends from there

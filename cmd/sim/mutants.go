@@ -1,0 +1,78 @@
+package main
+
+// mutant is a deliberate fault in the code that guards the data, as an edit of source: the
+// simulator is worth what it finds of them. A survivor is a missing fault in the
+// simulator. An edit whose text is not there exactly once is an error, so that none of
+// them rots.
+type mutant struct {
+	name, why string
+	edits     []edit
+}
+
+type edit struct{ file, old, new string }
+
+const (
+	candidate = "internal/core/candidate.go"
+	lease     = "internal/core/lease.go"
+	syncRules = "internal/core/sync.go"
+	rejoin    = "internal/core/rejoin.go"
+	operation = "internal/core/operation.go"
+	decide    = "internal/core/decide.go"
+	ledger    = "internal/trust/ledger.go"
+	guard     = "internal/trust/guard.go"
+	permit    = "internal/trust/permit.go"
+	simSteps  = "internal/sim/steps.go"
+	simServer = "internal/sim/postgres.go"
+	simWarden = "internal/sim/warden.go"
+	simStore  = "internal/sim/storage.go"
+	simJobs   = "internal/sim/jobs.go"
+)
+
+var mutants = []mutant{
+	// Who may lead.
+	{"highest-visible", "promotes the highest LSN that it happens to see: no R + W > N", []edit{{candidate, "if n < set.mustHear() {", "if false {"}}},
+	{"order-by-lsn", "compares candidates by LSN alone, not by (timeline, LSN)", []edit{{"internal/wal/wal.go", "if c := cmp.Compare(p.Timeline, q.Timeline); c != 0 {", "if c := 0; c != 0 {"}}},
+	{"empty-set-permits", "an empty sync set lets anybody lead", []edit{{candidate, "\t\td.say(\"only_holder\", \"commits of term %d may exist on %s only\", d.lease.Term, d.lease.Holder)\n\t\treturn false", "\t\treturn true"}}},
+	{"receiver-still-runs", "a voter counts although it may still confirm commits of the old primary", []edit{{candidate, "if d.inst.Receiver || !settled {", "if false {"}, {candidate, "&& !p.Instance.Receiver", ""}}},
+	{"old-judgement-counts", "a voter counts that judged an earlier beat of the lease", []edit{{candidate, "p.Term == d.lease.Term && p.Beat == d.lease.Beat &&", "p.Term == d.lease.Term &&"}}},
+	{"hears-who-is-not-vacant", "a voter counts that still follows the old primary", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if fresh(p) &&"}, {candidate, "same := p.Term == d.lease.Term && p.Beat == d.lease.Beat && !p.Instance.Receiver", ""}}},
+	{"expires-early", "takes a lease that has not been silent for its whole ttl", []edit{{candidate, "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())", "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D() / 2)"}}},
+	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(mine.LSN); lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(mine.LSN); lag > 1<<40 {"}}},
+	{"one-timeline-number", "a promotion takes the number that PostgreSQL would take", []edit{{candidate, "return max(d.lease.Timeline, d.inst.Timeline) + 1", "return d.inst.Timeline + 1"}}},
+	{"new-lease-claims-all", "a new lease says that every standby has everything", []edit{{candidate, "p.Instance.Standby() && has(p) {", "p.Instance.Standby() {"}}},
+
+	// The lease and the fence.
+	{"stale-reply-wins", "an older reply of the store overwrites newer knowledge", []edit{{ledger, "if revision < l.newest {", "if false {"}}},
+	{"trust-from-reply", "trust is counted from the reply, not from the send time", []edit{{ledger, "= lease.Term, sent", "= lease.Term, now"}, {simSteps, "trust.Until(sent, *s.Lease)", "trust.Until(n.clock(), *s.Lease)"}}},
+	{"no-fence-when-paused", "the warden has no deadline: a frozen agent is not fenced", []edit{{permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},
+	{"margin-forgotten", "PostgreSQL may live for a ttl and more after the renewal", []edit{{guard, "return sent.Add(l.TTL.D() - l.Margin.D())", "return sent.Add(l.TTL.D() + l.Margin.D())"}, {decide, "return d.v.Store.RenewedAt.Add(d.timing().TTL.D() - d.timing().Margin.D())", "return d.v.Store.RenewedAt.Add(d.timing().TTL.D() + d.timing().Margin.D())"}}},
+	{"no-compare-and-swap", "the lease is written whatever its revision is", []edit{{simStore, "if ok = s.next(&r.LeaseRevision, step.Expect); ok {", "if ok = s.next(&r.LeaseRevision, r.LeaseRevision); ok {"}}},
+	{"lease-not-checked-again", "a promotion and a start check neither trust, nor guard, nor the warden's arming again", []edit{
+		{lease, "\tif !d.trusted() {\n", "\tif false {\n"},
+		{guard, "if g.Deadline != 0 && now >= g.Deadline {", "if false {"},
+		{guard, "if g.Term != 0 && seen > g.Term {", "if false {"},
+		{permit, "if deadline <= now {", "if false {"},
+		{permit, "return p.Deadline != 0 && now >= p.Deadline", "return p.Deadline != 0 && now >= p.Deadline && now < p.Deadline"}}},
+	{"postmaster-only", "the fence kills the postmaster and not the backends", []edit{{simWarden, "\td.n.pg.halt()\n\td.kill()", "\td.group.after(18*time.Second, d.n.pg.halt)\n\td.kill()"}}},
+	{"released-while-running", "an agent that is told to stop gives the lease back before PostgreSQL has stopped", []edit{{lease, "\tif d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {\n\t\td.release(because(\"stopped\"", "\tif d.v.Local.Warden.Alive {\n\t\td.release(because(\"stopped\""}}},
+	{"shorter-ttl-at-once", "a shorter ttl in the spec counts before the holder's trust is used up", []edit{{lease, "if want.TTL < now.TTL || want.TTL-want.Margin < now.TTL-now.Margin {", "if false {"}}},
+	{"fence-forgotten", "a member that accepts writes without a lease is left alone, by the agent and by the warden", []edit{{rejoin, "\tif !d.mayWrite() {\n\t\treturn false", "\tif true {\n\t\treturn false"}, {permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},
+
+	// What commits wait for.
+	{"widened-before-observed", "the lease promises a standby before it was seen to have everything", []edit{{syncRules, "&& d.switchedOn(r) && d.proven(want):", ":"}}},
+	{"switch-not-awaited", "commits count as kept before the checkpointer has turned waiting on", []edit{{syncRules, "&& d.switchedOn(r) && d.proven(want):", "&& d.proven(want):"}}},
+	{"shrinks-postgres-first", "PostgreSQL waits for fewer before the lease says so", []edit{{syncRules, "return SyncSet{Members: r.Members, K: want.K}, p", "return r, want"}}},
+	{"grows-postgres-first", "PostgreSQL waits for a member that the lease does not know", []edit{{syncRules, "return SyncSet{Members: grown, K: r.K}, p", "return r, want"}}},
+	{"empties-postgres-first", "PostgreSQL stops waiting while the lease still promises", []edit{{syncRules, "\t\treturn SyncSet{}, p\n\tcase p.text()", "\t\treturn r, want\n\tcase p.text()"}}},
+	{"cancels-waiting", "a demotion cancels sessions, which acknowledges what they waited for", []edit{{simServer, "p.state, p.waiting = core.StateStopping, nil", "for _, c := range p.waiting {\n\t\tp.acknowledge(c)\n\t}\n\tp.state, p.waiting = core.StateStopping, nil"}}},
+
+	// Operations and coming back.
+	{"handover-without-proof", "the lease is handed over before the candidate has the shutdown checkpoint", []edit{{operation, "return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint", "return true"}}},
+	{"handover-before-stop", "the lease is handed over while the old primary still runs", []edit{{operation, "\tif !d.cleanlyStopped() {\n", "\tif false {\n"}}},
+	{"deletes-the-only-copy", "data without a leader is replaced by a copy of whoever answers", []edit{{candidate, "\td.start(true, d.standbyConf(\"\"), because(\"stand\"", "\tfor _, p := range d.v.Peers {\n\t\tif fresh(p) && p.Instance.Standby() {\n\t\t\td.job(Step{Kind: StepClone, Member: p.Name, ID: \"x\"})\n\t\t\treturn\n\t\t}\n\t}\n\td.start(true, d.standbyConf(\"\"), because(\"stand\""}}},
+	{"primary-reinitialised", "a request to reinitialise is obeyed by the primary", []edit{{rejoin, "if d.holds() && r.Kind == RequestReinit {", "if false {"}}},
+	{"never-rewinds", "diverged data is started as it is", []edit{{rejoin, "\tcase last >= fork:\n", "\tcase false:\n"}}},
+	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
+	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
+	{"says-nothing", "a holder whose PostgreSQL does not come up gives no reason", []edit{{lease, "\t\td.say(\"waiting_for_postgres\", \"PostgreSQL is %s\", d.inst.State)\n", ""}}},
+}
