@@ -257,9 +257,12 @@ func (p *server) exited(text string) {
 func (p *server) halt() {
 	p.group.kill()
 	p.open, p.promoting, p.waiting, p.state = false, false, nil, core.StateStopped
-	p.dropReceiver()
-	for j := range p.senders {
+	p.receiver = receiver{}
+	for j, m := range p.n.w.nodes {
 		p.dropSender(j)
+		if s := m.pg.senders[p.n.i]; s.live { // also one that this end has not heard of yet
+			p.n.w.reset(&m.pg, p.n.i, s.conn)
+		}
 	}
 }
 

@@ -73,11 +73,6 @@ func (p *server) accept(standby *server, epoch int) {
 		w.note(standby.n, "stream", p.n.i, "streams from %s at %d records", p.n.name, len(standby.wal))
 		standby.confirm(p, conn, len(standby.wal)) // its first word; the primary sends from there
 	})
-	w.after(d+time.Millisecond, func() { // a standby that died meanwhile answers with a reset
-		if standby.group.epoch != epoch {
-			w.reset(p, standby.n.i, conn)
-		}
-	})
 }
 
 // serves: the standby's WAL is, by the numbers of timelines and positions, a part of ours;
