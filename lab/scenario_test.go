@@ -110,6 +110,7 @@ func runScenario(t *testing.T, s scenario) {
 		}
 	}()
 	s.start(lab)
+	defer lab.judgeUnfinished(s, row)
 	s.run(lab)
 	lab.finish(s, row)
 }
@@ -176,6 +177,20 @@ func (l *Lab) finish(s scenario, row *result) {
 	}
 }
 
+// judgeUnfinished judges what the clients saw of a run that ended early: a second primary must
+// not go unseen because something else went wrong first.
+func (l *Lab) judgeUnfinished(s scenario, row *result) {
+	if row.judged || l.Load == nil {
+		return
+	}
+	h := l.Load.Stop()
+	row.report, row.judged, row.unread = history.CheckClients(h, l.Bounds), true, true
+	for _, p := range row.report.Problems {
+		l.T.Error(p)
+	}
+	dumpHistory(h, s.name)
+}
+
 // Heal undoes all faults: the rig's own, and each agent that does not run is started, as a
 // supervisor would.
 func (l *Lab) Heal() {
@@ -213,6 +228,7 @@ func (l *Lab) Do(text string, err error) {
 type result struct {
 	name, verdict, machine string
 	judged                 bool
+	unread                 bool // the rows were not read: nothing is known of losses
 	report                 history.Report
 	whole, took            time.Duration
 }
@@ -247,7 +263,11 @@ func printTable(w io.Writer) {
 			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t%s\t%.0f s\t%s\n", r.name, r.verdict, r.took.Seconds(), r.machine)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.2f s\t%.1f s\t%s\t%.0f s\t%s\n", r.name, r.report.Acked, r.report.Lost, r.report.Overlaps,
+		lost := fmt.Sprint(r.report.Lost)
+		if r.unread {
+			lost = "?"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%.2f s\t%.1f s\t%s\t%.0f s\t%s\n", r.name, r.report.Acked, lost, r.report.Overlaps,
 			r.report.Outage.Seconds(), r.whole.Seconds(), r.verdict, r.took.Seconds(), r.machine)
 	}
 	_ = t.Flush()

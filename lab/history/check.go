@@ -61,7 +61,10 @@ func (r *Report) problem(format string, args ...any) {
 // Check judges a history by what the members hold at its end.
 func Check(h History, rowsOnMembers map[string][]Row, bounds Bounds) Report {
 	r := Report{}
-	checkWorth(h, rowsOnMembers, &r)
+	checkWorth(h, &r)
+	if len(rowsOnMembers) == 0 {
+		r.problem("the rows of no member were read")
+	}
 	checkRows(h, rowsOnMembers, bounds, &r)
 	checkSingle(h, bounds, &r)
 	checkLooks(h, rowsOnMembers, bounds, &r)
@@ -71,9 +74,22 @@ func Check(h History, rowsOnMembers map[string][]Row, bounds Bounds) Report {
 	return r
 }
 
+// CheckClients judges what the clients alone show, when a scenario ended too early for the
+// members' rows to be read: all but lost, doubled, dirty and unexpected rows.
+func CheckClients(h History, bounds Bounds) Report {
+	r := Report{}
+	checkWorth(h, &r)
+	checkSingle(h, bounds, &r)
+	checkLooks(h, nil, bounds, &r)
+	checkRegisters(h, nil, bounds, &r)
+	checkOutage(h, bounds, &r)
+	checkChanges(h, bounds, &r)
+	return r
+}
+
 // checkWorth refuses a history that could not show a fault: one in which nobody wrote, a
-// member was not probed or nothing was read at the end.
-func checkWorth(h History, rowsOnMembers map[string][]Row, r *Report) {
+// member was not probed.
+func checkWorth(h History, r *Report) {
 	asked := map[string]bool{}
 	for _, o := range h.Ops {
 		if !o.Routed {
@@ -98,8 +114,5 @@ func checkWorth(h History, rowsOnMembers map[string][]Row, r *Report) {
 		if !asked[m] {
 			r.problem("%s was never probed: a second primary would not have been seen there", m)
 		}
-	}
-	if len(rowsOnMembers) == 0 {
-		r.problem("the rows of no member were read")
 	}
 }

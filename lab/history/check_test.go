@@ -102,6 +102,19 @@ func TestBadHistoriesFail(t *testing.T) {
 	}
 }
 
+// TestClientsAlone: what needs no rows is judged without them, as well.
+func TestClientsAlone(t *testing.T) {
+	h, _ := good()
+	if r := CheckClients(h, goodBounds); !r.OK() {
+		t.Errorf("%q", r.Problems)
+	}
+	h.Ops = append(h.Ops, insert("a", 1, 2, 200, 215), get(80, 262, 270))
+	r := CheckClients(h, goodBounds)
+	if said := strings.Join(r.Problems, "\n"); r.Overlaps != 1 || !strings.Contains(said, "two primaries") || !strings.Contains(said, "not linearizable") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestUnknownMayBeEither: a write of unknown outcome may be there or not, on all members alike.
 func TestUnknownMayBeEither(t *testing.T) {
 	h, rows := good()
