@@ -36,6 +36,7 @@ func corruptPage(l *Lab) {
 		l.T.Error("the page is spoilt, and nobody noticed: is it still in memory, or are there no checksums?")
 	}
 	for _, m := range l.Cluster.Others(p) {
+		l.replayed(p, m)
 		if n := m.SQL("SELECT count(text) FROM spoilt"); n != "80000" {
 			l.T.Errorf("%s has %s rows: the spoilt page reached it", m.Name, n)
 		}
@@ -43,6 +44,15 @@ func corruptPage(l *Lab) {
 	l.last(3 * time.Second)
 	l.remains(p, pid)
 	p.SQL("DROP TABLE spoilt")
+}
+
+// replayed waits until a standby has replayed all that the primary has now.
+func (l *Lab) replayed(p, standby *cluster.Member) {
+	l.T.Helper()
+	at := p.SQL("SELECT pg_current_wal_flush_lsn()")
+	l.Cluster.Wait(20*time.Second, standby.Name+" has replayed "+at, func() bool {
+		return standby.SQL("SELECT pg_last_wal_replay_lsn() >= '"+at+"'") == "t"
+	})
 }
 
 // overwrite puts bytes of nonsense into a file, in the middle of what there is.
@@ -64,10 +74,7 @@ func corruptWAL(l *Lab) {
 	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Others(p)[0]
 	hit.SQL("CHECKPOINT")
 	p.SQL("CREATE TABLE filler AS SELECT i, repeat('x', 100) AS text FROM generate_series(1, 50000) i")
-	at := p.SQL("SELECT pg_current_wal_flush_lsn()")
-	l.Cluster.Wait(20*time.Second, hit.Name+" has replayed it", func() bool {
-		return hit.SQL("SELECT pg_last_wal_replay_lsn() >= '"+at+"'") == "t"
-	})
+	l.replayed(p, hit)
 	redo := hit.SQL("SELECT redo_lsn FROM pg_control_checkpoint()")
 	l.Mark("%s is switched off", hit.Name)
 	hit.PowerCut()
