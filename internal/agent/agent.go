@@ -38,6 +38,8 @@ type Agent struct {
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
+	began  core.Instant // of this process
+	proof  invariants
 
 	failed     core.StepFailure
 	wake       chan struct{}

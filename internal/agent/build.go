@@ -26,7 +26,7 @@ import (
 
 // build puts the parts together. Nothing waits for another member here.
 func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
-	a := &Agent{o: o, id: id, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), wake: make(chan struct{}, 1)}
+	a := &Agent{o: o, id: id, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), wake: make(chan struct{}, 1), began: warden.BootNow(), proof: invariants{log: o.Log}}
 	clientTLS, err := pki.ClientTLS(a.pki)
 	if err != nil {
 		return nil, err

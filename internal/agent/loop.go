@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/act"
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/invariant"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/trust"
@@ -32,9 +33,11 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	defer cancel()
 	view := a.observer.View(ctx)
 	view.Stopping, view.Failed = stopping, a.failed
-	plan, memory, report := core.Decide(a.memory, view)
+	before := a.memory
+	plan, memory, report := core.Decide(before, view)
 	a.memory = memory
-	entry := journal.Entry{At: time.Now(), View: view, Plan: plan, Report: report}
+	report.Conditions = append(report.Conditions, a.proof.watch(invariant.Decision{Memory: before, View: view, Plan: plan, Report: report})...)
+	entry := journal.Entry{At: time.Now(), Began: a.began, Memory: before, View: view, Plan: plan, Report: report}
 	a.publish(entry)
 	err := a.runner.Run(ctx, plan)
 	a.noteFailure(view, plan, err)

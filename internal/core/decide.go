@@ -225,9 +225,4 @@ func (d *decider) begin(key string) Instant {
 	return at
 }
 
-func orNone(text string) string {
-	if text == "" {
-		return "no answer yet"
-	}
-	return text
-}
+func orNone(text string) string { return cmp.Or(text, "no answer yet") }

@@ -58,6 +58,8 @@ const (
 	CondRemoved       Code = "removed"
 	CondStepFailed    Code = "step_failed"
 	CondOverridden    Code = "sync_overridden"
+	CondInvariant     Code = "invariant_broken" // raised by the agent, which watches what core decides
+	CondTwoPrimaries  Code = "two_primaries"    // so too
 )
 
 type entry struct {
@@ -85,6 +87,8 @@ var catalogue = map[Code]entry{
 	CondWardenGone:    {Error, "the process that guards PostgreSQL is gone; the agent starts a new one"},
 	CondRemoved:       {Error, "this member was removed from the cluster; delete its state_dir and data, or join again under a new token"},
 	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names; pgherd sets it"},
+	CondInvariant:     {Error, "this is a defect of pgherd: keep STATE_DIR/journal, `pgherd replay STATE_DIR/journal/journal.jsonl*` shows the decision; report it with both"},
+	CondTwoPrimaries:  {Error, "`pgherd status` shows where applications write; stop PostgreSQL on the member that does not hold the lease, keep STATE_DIR/journal of all members and report it"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
 }
 

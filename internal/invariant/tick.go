@@ -219,7 +219,7 @@ func kinds(p core.Plan) (out []core.StepKind) {
 
 // TwoPrimaries is I1 as one member can see it: another member says, at a time when it
 // knows a newer term than the one it led, that it still accepts writes; or two accept
-// them. Answers are up to peerAge old, so it counts only when it lasts: see Watch.
+// them. Answers are up to peerAge old, so it counts only when it lasts: the agent waits.
 func TwoPrimaries(v core.View) []Violation {
 	var f found
 	var open []string

@@ -22,13 +22,17 @@ const (
 	repeatAfter      = time.Minute // the same news is written again only after this
 )
 
-// Entry is one tick: what was known, what was decided, how it went.
+// Entry is one tick: what was known, what was decided, how it went. With the memory that
+// went into it the decision can be made again: see internal/replay.
 type Entry struct {
-	At      time.Time   `json:"at"`
-	View    core.View   `json:"view"`
-	Plan    core.Plan   `json:"plan"`
-	Report  core.Report `json:"report"`
-	Outcome string      `json:"outcome,omitempty"` // empty: all steps were done; else "STEP: error" of the one that failed
+	At time.Time `json:"at"`
+	// Began names the agent process: when it began. What is known only grows within one.
+	Began   core.Instant `json:"began,omitempty"`
+	Memory  core.Memory  `json:"memory"` // going in
+	View    core.View    `json:"view"`
+	Plan    core.Plan    `json:"plan"`
+	Report  core.Report  `json:"report"`
+	Outcome string       `json:"outcome,omitempty"` // empty: all steps were done; else "STEP: error" of the one that failed
 }
 
 // Journal is safe for concurrent use.

@@ -67,7 +67,8 @@ func signature(e Entry) string {
 	return b.String()
 }
 
-const redacted = "(not kept in the journal)"
+// Redacted stands for the value of a parameter that may hold a secret.
+const Redacted = "(not kept in the journal)"
 
 // redact takes out the values that may hold a secret: commands, which people write
 // access keys into. The rest of a view holds none by design.
@@ -95,7 +96,7 @@ func redactParameters(parameters map[string]string) map[string]string {
 	clean := make(map[string]string, len(parameters))
 	for name, value := range parameters {
 		if _, command := spec.CommandParameters[name]; command || strings.Contains(name, ".") && spec.CheckParameter(name, value, spec.FromCluster) != nil {
-			value = redacted
+			value = Redacted
 		}
 		clean[name] = value
 	}
