@@ -32,9 +32,9 @@ func (o overlay) build() (string, error) {
 	}
 	replace := map[string]string{}
 	for path, text := range o.added {
-		replace[path] = o.write(len(replace), text)
+		replace[path] = o.write("added-"+filepath.Base(path), text)
 	}
-	for _, e := range o.edits {
+	for i, e := range o.edits {
 		from := e.path
 		if edited, ok := replace[e.path]; ok {
 			from = edited
@@ -46,20 +46,17 @@ func (o overlay) build() (string, error) {
 		if !strings.Contains(string(text), e.old) {
 			return "", fmt.Errorf("%s does not hold %q any more: adapt the lab's overlay", e.path, e.old)
 		}
-		replace[e.path] = o.write(len(replace), strings.Replace(string(text), e.old, e.new, 1))
+		replace[e.path] = o.write(fmt.Sprintf("%d-%s", i, filepath.Base(e.path)), strings.Replace(string(text), e.old, e.new, 1))
 	}
 	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
-	return cluster.Build(binDir, filepath.Base(exe), append([]string{"-overlay", o.write(-1, string(list))}, o.flags...)...)
+	return cluster.Build(binDir, filepath.Base(exe), append([]string{"-overlay", o.write("list.json", string(list))}, o.flags...)...)
 }
 
-func (o overlay) write(n int, text string) string {
-	path := filepath.Join(binDir, fmt.Sprintf("overlay-%s-%d", o.name, n+1))
-	if n >= 0 {
-		path += ".go"
-	}
+func (o overlay) write(name, text string) string {
+	path := filepath.Join(binDir, "overlay-"+o.name+"-"+name)
 	_ = os.WriteFile(path, []byte(text), 0o644) // go build says what is missing
 	return path
 }
