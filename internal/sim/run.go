@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/invariant"
@@ -97,7 +98,11 @@ func (w *World) finish() {
 	if w.wholeAt == 0 {
 		whole = w.now - w.healed
 	}
-	w.hist.Live(leader, whole, leaderMax, wholeMax, "")
+	bound := leaderMax
+	if slices.Contains(w.o.Faults, WALFull) || slices.Contains(w.o.Faults, KillPostgres) {
+		bound = startsMax
+	}
+	w.hist.Live(leader, whole, bound, wholeMax, "")
 	w.check()
 	if len(w.broken) > 0 {
 		w.note(nil, "lacking", 0, "%s", w.lacks())

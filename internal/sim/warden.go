@@ -54,7 +54,7 @@ func (d *wardenProc) setTimer() {
 		if d.timer != timer {
 			return
 		}
-		if d.checkDeadline(); d.permit.Deadline != 0 { // the clock stood still meanwhile
+		if d.checkDeadline(); d.permit.Deadline > d.n.clock() { // the clock stood still meanwhile
 			d.setTimer()
 		}
 	})

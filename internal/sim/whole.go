@@ -12,7 +12,8 @@ import (
 // is nothing left to do.
 
 const (
-	leaderMax = 60 * time.Second
+	leaderMax = 30 * time.Second
+	startsMax = 75 * time.Second // where starts failed: core's longest pause between two is a minute
 	wholeMax  = 150 * time.Second
 	quietFor  = 10 * time.Second // after a whole cluster was seen for so long, plans are to be empty
 )
