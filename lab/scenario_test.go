@@ -111,6 +111,7 @@ func runScenario(t *testing.T, s scenario) {
 	}()
 	s.start(lab)
 	defer lab.judgeUnfinished(s, row)
+	defer lab.checkDecisions()
 	s.run(lab)
 	lab.finish(s, row)
 }
