@@ -120,19 +120,22 @@ func (d *decider) candidateFor(op Operation) (string, Reason, bool) {
 // everything, hand the lease over. It reopens here when time runs out.
 func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	d.wakeIn(tickBusy / 2)
-	if late {
+	p, _ := d.peer(op.To)
+	w := d.v.Local.Warden
+	// Nobody sends any more, and the candidate was asked after that: what it lacks it will never get.
+	missed := w.Alive && w.Empty && w.ExitedAt != 0 && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(w.ExitedAt) && !d.receivedShutdown(p)
+	if late || missed && d.cleanlyStopped() {
 		d.endOperation(op, PhaseAborted, because("switchover_late", "%s did not confirm the shutdown checkpoint in time; %s stays primary", op.To, d.v.Self))
 		return false
 	}
 	if !d.cleanlyStopped() {
-		if d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {
+		if w.Alive && w.Empty {
 			d.endOperation(op, PhaseAborted, because("switchover_unclean", "PostgreSQL ended without a clean shutdown (%s)", d.inst.Control))
 			return false
 		}
 		d.do(Step{Kind: StepStop, Why: because("switchover", "%s takes over", op.To)})
 		return true
 	}
-	p, _ := d.peer(op.To)
 	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
 		return true
