@@ -77,6 +77,26 @@ func TestConditionsAreSaidOnce(t *testing.T) {
 	}
 }
 
+// What the agent's watch raises is shown too: of a member that decided wrongly, and of the
+// cluster, once, however many members see two primaries.
+func TestBrokenInvariantsAreShown(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"n1", "n2"} {
+		s := f.known[name]
+		s.Decision.Conditions = []peer.Condition{{Code: core.CondInvariant, Text: name}, {Code: core.CondTwoPrimaries, Since: "2026-11-20T03:00:01Z"}}
+		f.known[name] = s
+	}
+	s, err := f.local().Status(context.Background())
+	if err != nil || len(s.Conditions) != 1 || s.Conditions[0].Code != core.CondTwoPrimaries {
+		t.Fatalf("%+v %v", s.Conditions, err)
+	}
+	for _, m := range s.Members[:2] {
+		if len(m.Conditions) != 1 || m.Conditions[0].Text != m.Name {
+			t.Errorf("%s: %+v", m.Name, m.Conditions)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	f := newFixture(t)
 	n2 := f.known["n2"]
