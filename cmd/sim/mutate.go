@@ -9,10 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/sim"
 )
 
 // verdict is what the simulator made of one mutant.
@@ -66,7 +69,7 @@ func table(verdicts []verdict, seeds uint64) error {
 			v.seed, v.broken = "-", fmt.Sprintf("SURVIVED %d seeds", seeds)
 		}
 		if v.err != nil {
-			v.broken = "not built"
+			v.broken = "error"
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", v.name, v.err))
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", v.name, v.seed, v.broken, v.why)
@@ -92,6 +95,7 @@ func (m mutant) try(ctx context.Context, dir string, seeds uint64) verdict {
 	out, err := exec.CommandContext(ctx, exe, "-n", fmt.Sprint(seeds), "-first", "-workers", "1").CombinedOutput()
 	if found := brokenLine.FindSubmatch(out); found != nil {
 		v.seed, v.broken = string(found[1]), string(found[2])
+		v.err = correctPasses(v.seed)
 	} else if err != nil {
 		// A panic of the core is found too: Decide is total (I10).
 		v.seed, v.broken = "?", "I10 (panic)"
@@ -101,6 +105,18 @@ func (m mutant) try(ctx context.Context, dir string, seeds uint64) verdict {
 	}
 	v.took = time.Since(began)
 	return v
+}
+
+// correctPasses: what breaks without the mutant says nothing of the mutant.
+func correctPasses(text string) error {
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return err
+	}
+	if r := sim.Run(seed, sim.Pinned{}); len(r.Broken) > 0 {
+		return fmt.Errorf("seed %d breaks the correct core too: %s", seed, r.Broken[0])
+	}
+	return nil
 }
 
 // build compiles the simulator with the mutant's edits.

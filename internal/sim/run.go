@@ -3,7 +3,6 @@ package sim
 import (
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/invariant"
@@ -99,8 +98,10 @@ func (w *World) finish() {
 		whole = w.now - w.healed
 	}
 	bound := leaderMax
-	if slices.Contains(w.o.Faults, WALFull) || slices.Contains(w.o.Faults, KillPostgres) {
-		bound = startsMax
+	for _, f := range w.o.Faults {
+		if f == WALFull || f == KillPostgres || f == SlowPromotion {
+			bound = patientMax
+		}
 	}
 	w.hist.Live(leader, whole, bound, wholeMax, "")
 	w.check()

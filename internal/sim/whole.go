@@ -13,9 +13,11 @@ import (
 
 const (
 	leaderMax = 30 * time.Second
-	startsMax = 75 * time.Second // where starts failed: core's longest pause between two is a minute
-	wholeMax  = 150 * time.Second
-	quietFor  = 10 * time.Second // after a whole cluster was seen for so long, plans are to be empty
+	// Where starts failed, core's longest pause between two is a minute; and a promotion that was
+	// slow before the faults ended is as slow after.
+	patientMax = 75 * time.Second
+	wholeMax   = 150 * time.Second
+	quietFor   = 10 * time.Second // after a whole cluster was seen for so long, plans are to be empty
 )
 
 // leader gives the member that leads in deed.
