@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover test-versions failures lab lab-ci clean
+.PHONY: help demo test build lint deps bench-failover test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,22 @@ test-versions: deps ## the same cluster on PostgreSQL 15, 17 and 18, in a Debian
 
 failures: ## docs/failures.md anew, from lab/catalogue
 	@go test -count=1 ./lab/catalogue -run TestPageIsMadeOfTheCatalogue -update
+
+sim: ## simulate clusters for a CPU minute (SEED=n tells one run, CPU=seconds, ARGS="-small")
+	@go build -o bin/sim ./cmd/sim
+	@bin/sim $(if $(SEED),-seed $(SEED),-from $$(date +%s)0000 -cpu $(or $(CPU),60)) $(ARGS)
+
+sim-mutants: ## score the simulator: deliberate faults, each found, with its first seed (MUTANT=name for one)
+	@go build -o bin/sim ./cmd/sim
+	@bin/sim -mutants $(or $(MUTANT),all) $(ARGS)
+
+sim-bench: ## schedules per CPU second: 3 members, 120 virtual seconds, 3 clients
+	@go build -o bin/sim ./cmd/sim
+	@bin/sim -members 3 -from 1 -n 5000 -workers 1 -quiet
+
+sim-million: ## a million schedules, sync and async, recorded in docs/simulator-record.txt (about 1.5 CPU hours)
+	@go build -o bin/sim ./cmd/sim
+	@bin/sim -from 1 -n 1000000 -record docs/simulator-record.txt
 
 lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some)
 	@scripts/lab.sh "$(SCENARIO)"
