@@ -143,11 +143,11 @@ func (d *decider) params() map[string]string {
 		out = maps.Clone(d.v.Local.Good)
 	}
 	for _, name := range spec.OrderedParams {
-		want, err := strconv.Atoi(out[name])
-		if err != nil {
-			continue
+		if out[name] != "" { // the error that "" makes costs more than the rest
+			if want, err := strconv.Atoi(out[name]); err == nil {
+				out[name] = strconv.Itoa(d.ordered(name, want))
+			}
 		}
-		out[name] = strconv.Itoa(d.ordered(name, want))
 	}
 	return out
 }

@@ -40,19 +40,19 @@ func (f *found) add(id, format string, args ...any) {
 // Tick checks what one member's decision shows by itself: I3 to I6, I9, I12.
 func Tick(d Decision) []Violation {
 	var f found
-	f.trust(d)
-	f.terms(d)
-	f.syncSet(d)
-	f.guards(d)
-	f.oneDisruption(d)
-	f.reasons(d)
+	f.trust(&d)
+	f.terms(&d)
+	f.syncSet(&d)
+	f.guards(&d)
+	f.oneDisruption(&d)
+	f.reasons(&d)
 	return f
 }
 
 // I3: PostgreSQL's deadline never outlives the trust that the lease gives, nor is it
 // moved on by anything but a renewal of our own.
-func (f *found) trust(d Decision) {
-	s, w := d.View.Store, d.View.Local.Warden
+func (f *found) trust(d *Decision) {
+	s, w := &d.View.Store, d.View.Local.Warden
 	if w.Deadline == 0 || s.RenewedTerm == 0 || w.Term != s.RenewedTerm || s.Lease.Term != s.RenewedTerm {
 		return
 	}
@@ -66,10 +66,10 @@ func (f *found) trust(d Decision) {
 }
 
 // I4: what is known of terms and revisions only grows.
-func (f *found) terms(d Decision) {
-	is := d.View.Store
+func (f *found) terms(d *Decision) {
+	is := &d.View.Store
 	if d.Before != nil && d.Before.Store.Known && is.Known {
-		was := d.Before.Store
+		was := &d.Before.Store
 		if is.Lease.Term < was.Lease.Term || is.LeaseRevision < was.LeaseRevision {
 			f.add("I4", "the term went from %d (revision %d) back to %d (revision %d)", was.Lease.Term, was.LeaseRevision, is.Lease.Term, is.LeaseRevision)
 		}
@@ -87,8 +87,8 @@ func (f *found) terms(d Decision) {
 // I5: what a plan tells PostgreSQL to wait for is never weaker than what the lease will say
 // when the plan is done. (What is in effect may be weaker for a moment when somebody
 // else changes it; core answers that by emptying the set.)
-func (f *found) syncSet(d Decision) {
-	v := d.View
+func (f *found) syncSet(d *Decision) {
+	v := &d.View
 	if v.Store.Spec.Durability != spec.DurabilitySync || v.Store.Lease.Holder != v.Self || v.Store.Lease.Released {
 		return
 	}
@@ -119,7 +119,7 @@ func within(conf, lease core.SyncSet) bool {
 
 // I6: what makes PostgreSQL writable is guarded by the term that the decision was made in,
 // and by a deadline.
-func (f *found) guards(d Decision) {
+func (f *found) guards(d *Decision) {
 	for _, s := range d.Plan.Steps {
 		writable := s.Kind == core.StepPromote || s.Kind == core.StepStart && !s.Standby
 		if !writable {
@@ -135,7 +135,7 @@ func (f *found) guards(d Decision) {
 }
 
 // I9: at most one disruptive step in a tick, and none but the fence while paused.
-func (f *found) oneDisruption(d Decision) {
+func (f *found) oneDisruption(d *Decision) {
 	n := 0
 	for _, s := range d.Plan.Steps {
 		if s.Disruptive() {
@@ -151,16 +151,16 @@ func (f *found) oneDisruption(d Decision) {
 }
 
 // I12: a tick that does nothing although something is wrong says why.
-func (f *found) reasons(d Decision) {
-	if len(d.Report.Reasons) > 0 || len(d.Report.Conditions) > 0 || len(d.Plan.Steps) > 0 || healthy(d.View) {
+func (f *found) reasons(d *Decision) {
+	if len(d.Report.Reasons) > 0 || len(d.Report.Conditions) > 0 || len(d.Plan.Steps) > 0 || healthy(&d.View) {
 		return
 	}
 	f.add("I12", "nothing is done and nothing is said, while PostgreSQL is %s and %q leads", d.View.Local.Instance.State, d.View.Store.Lease.Holder)
 }
 
 // healthy: a trusted primary, a standby that streams, or a standby whose leader is known.
-func healthy(v core.View) bool {
-	i := v.Local.Instance
+func healthy(v *core.View) bool {
+	i := &v.Local.Instance
 	if !v.Store.Known || i.State != core.StateRunning {
 		return false
 	}

@@ -183,42 +183,48 @@ func (a *agent) arrived() {
 }
 
 func (a *agent) decide() {
+	w, v := a.n.w, new(core.View)
+	*v = a.view()
+	plan := a.decideOn(v)
+	if len(plan.Steps) == 0 {
+		a.ended(v, plan, nil, false)
+		return
+	}
+	// Between the decision and its first effect the agent may be frozen, or die.
+	a.group.after(50*time.Microsecond+w.upTo(2*time.Millisecond), func() { a.act(v, plan, 0) })
+}
+
+// decideOn is the real core, and its examination.
+func (a *agent) decideOn(v *core.View) core.Plan {
 	w := a.n.w
-	v := a.view()
-	d := invariant.Decision{Before: a.before, Memory: a.mem, View: v}
-	d.Plan, a.mem, d.Report = core.Decide(a.mem, v)
-	a.report, a.planned = d.Report, w.now
-	a.examine(d)
-	a.before = &v
+	d := invariant.Decision{Before: a.before, Memory: a.mem, View: *v}
+	d.Plan, a.mem, d.Report = core.Decide(a.mem, *v)
+	a.report, a.planned, a.before = d.Report, w.now, v
+	a.examine(&d)
 	if w.story != nil {
 		w.story.decision(w.now, a.n, d)
 	}
-	if len(d.Plan.Steps) == 0 {
-		a.ended(&v, d.Plan, nil, false)
-		return
-	}
-	a.tellPlan(d)
-	// Between the decision and its first effect the agent may be frozen, or die.
-	a.group.after(50*time.Microsecond+w.upTo(2*time.Millisecond), func() { a.act(&v, d.Plan, 0) })
+	a.tellPlan(d.Plan)
+	return d.Plan
 }
 
 // tellPlan notes what a plan does, renewals apart.
-func (a *agent) tellPlan(d invariant.Decision) {
-	for _, s := range d.Plan.Steps {
+func (a *agent) tellPlan(plan core.Plan) {
+	for _, s := range plan.Steps {
 		if s.Kind == core.StepPutLease && s.Why.Code == "renew" {
 			continue
 		}
-		a.n.w.note(a.n, "plan", len(d.Plan.Steps), "%s: %s", s.Kind, s.Why)
+		a.n.w.note(a.n, "plan", len(plan.Steps), "%s: %s", s.Kind, s.Why)
 	}
 }
 
 // examine asks the invariants of a decision; those that decide again only now and then.
-func (a *agent) examine(d invariant.Decision) {
+func (a *agent) examine(d *invariant.Decision) {
 	w := a.n.w
-	f := invariant.Tick(d)
+	f := invariant.Tick(*d)
 	if a.decided++; a.decided%64 == 0 {
-		f = append(f, invariant.Same(d)...)
-		f = append(f, invariant.Forgetting(d)...)
+		f = append(f, invariant.Same(*d)...)
+		f = append(f, invariant.Forgetting(*d)...)
 	}
 	if len(f) > 0 && !w.wiped {
 		w.broken = append(w.broken, f...)
