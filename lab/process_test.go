@@ -164,8 +164,12 @@ func killAgent(l *Lab) {
 // noneFailed: no routed statement met an error. It is what zero downtime means to a client.
 func (l *Lab) noneFailed(h history.History, _ history.Report) {
 	failed, first := 0, history.Op{}
+	stop := h.Marks[len(h.Marks)-1]
+	if stop.Text != clientsStop {
+		l.T.Fatalf("the last mark is %q", stop.Text)
+	}
 	for _, o := range h.Ops {
-		if o.Routed && o.Outcome == history.Unknown && o.Done < h.End {
+		if o.Routed && o.Outcome == history.Unknown && o.Done < stop.At {
 			if failed == 0 {
 				first = o
 			}

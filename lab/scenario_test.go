@@ -54,6 +54,9 @@ var (
 	calm = history.Bounds{OutageMax: time.Second}
 )
 
+// clientsStop is the last mark: what is under way then, the clients cut off themselves.
+const clientsStop = "the clients stop"
+
 const wholeMax = 120 * time.Second
 
 var scenarios = map[string]scenario{}
@@ -160,6 +163,7 @@ func (l *Lab) finish(s scenario, row *result) {
 	row.whole = time.Since(healed)
 	l.Load.Mark("whole again")
 	l.Load.WaitAcked(20)
+	l.Load.Mark(clientsStop)
 	h := l.Load.Stop()
 	rows, err := l.Load.Rows(time.Minute)
 	if err != nil {
