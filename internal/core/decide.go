@@ -30,9 +30,9 @@ type decider struct {
 	plan   Plan
 	report Report
 	me     MemberRecord
-	spec   spec.Cluster
+	spec   *spec.Cluster
 	lease  LeaseRecord
-	inst   Instance
+	inst   *Instance
 	seen   map[string]Instant // the SeenBad of the next tick
 }
 
@@ -51,10 +51,10 @@ func newDecider(mem Memory, v View) *decider {
 	if mem.Failures == nil {
 		mem.Failures = map[string]Failure{}
 	}
-	d := &decider{v: v, mem: mem, spec: v.Store.Spec, lease: v.Store.Lease, inst: v.Local.Instance, seen: map[string]Instant{}}
+	d := &decider{v: v, mem: mem, lease: v.Store.Lease, seen: map[string]Instant{}}
+	d.spec, d.inst = &d.v.Store.Spec, &d.v.Local.Instance
 	d.report.WakeAt = v.Now.Add(tickIdle)
-	d.report.Term, d.report.Beat = d.lease.Term, d.lease.Beat
-	d.report.Role = "standby"
+	d.report.Role, d.report.Term, d.report.Beat = "standby", d.lease.Term, d.lease.Beat
 	return d
 }
 

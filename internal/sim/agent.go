@@ -20,11 +20,14 @@ type agent struct {
 	ledger   trust.Ledger
 	report   core.Report
 	before   *core.View
+	views    [2]core.View // this tick's and the one's before, in turn: a view is large
 	failed   core.StepFailure
 	peers    []peerView
 	decided  int // for samples
 
 	storeBusy bool
+	snapshot  core.StoreView // on its way here
+	reads     int
 	storeErr  string
 
 	instance core.Instance // last read
@@ -153,16 +156,19 @@ func (a *agent) readStore() {
 	}
 	a.storeBusy = true
 	s, sent := a.n.w.store, a.n.clock()
-	var v core.StoreView
 	var revision int64
+	a.reads++
+	epoch, read := a.group.epoch, a.reads
 	s.call(a.n, storeRead, func() outcome {
-		v, revision = s.snapshot(a.n)
+		if a.group.epoch == epoch && a.reads == read { // else nobody waits for it any more
+			revision = s.snapshot(a.n, &a.snapshot)
+		}
 		return answered
 	}, func(o outcome) {
 		a.storeBusy, a.storeErr = false, ""
 		if o == unanswered {
 			a.storeErr = "no answer"
-		} else if err := a.ledger.Merge(v, revision, sent, a.n.clock()); err != nil {
+		} else if err := a.ledger.Merge(a.snapshot, revision, sent, a.n.clock()); err != nil {
 			a.storeErr = err.Error()
 		}
 		a.arrived()
@@ -183,8 +189,8 @@ func (a *agent) arrived() {
 }
 
 func (a *agent) decide() {
-	w, v := a.n.w, new(core.View)
-	*v = a.view()
+	w, v := a.n.w, &a.views[a.decided&1]
+	a.look(v)
 	plan := a.decideOn(v)
 	if len(plan.Steps) == 0 {
 		a.ended(v, plan, nil, false)

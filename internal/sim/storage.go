@@ -189,11 +189,11 @@ func (s *storage) elect() {
 }
 
 // snapshot is what a read sees.
-func (s *storage) snapshot(n *node) (core.StoreView, int64) {
-	v, revision := s.records, s.revision
+func (s *storage) snapshot(n *node, v *core.StoreView) (revision int64) {
+	*v, revision = s.records, s.revision
 	if s.staleness > 0 && len(s.old) > 0 && s.w.oneIn(s.staleness) {
 		p := s.old[s.w.rng.IntN(len(s.old))]
-		v, revision = p.records, p.revision
+		*v, revision = p.records, p.revision
 	}
 	v.Known = true
 	if r := s.requests[n.i]; r != nil {
@@ -205,7 +205,7 @@ func (s *storage) snapshot(n *node) (core.StoreView, int64) {
 			v.Requests = append(v.Requests, memberNames[i])
 		}
 	}
-	return v, revision
+	return revision
 }
 
 // next begins a change of a record whose revision is at; false is a conflict.

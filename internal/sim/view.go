@@ -130,24 +130,22 @@ func (p *server) standbyFacts(i *core.Instance) {
 	}
 }
 
-// view is the agent's view of now, from what has arrived.
-func (a *agent) view() core.View {
-	n := a.n
-	v := core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
+// look fills the agent's view of now, from what has arrived.
+func (a *agent) look(v *core.View) {
+	n, peers := a.n, v.Peers[:0]
+	*v = core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
 	v.Store.Err = a.storeErr
 	if !n.witness {
 		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good}
 	}
 	v.Local.Job = a.job
-	v.Peers = make([]core.Peer, 0, len(n.w.nodes)-1)
 	for i := range v.Store.Members {
 		m := &v.Store.Members[i]
-		if m.Name == n.name {
-			continue
+		if m.Name != n.name {
+			peers = append(peers, a.peers[m.Ordinal-1].view(m.Name, v.Now))
 		}
-		v.Peers = append(v.Peers, a.peers[m.Ordinal-1].view(m.Name, v.Now))
 	}
-	return v
+	v.Peers = peers
 }
 
 func (p *peerView) view(name string, now core.Instant) core.Peer {
@@ -187,20 +185,33 @@ func (a *agent) askOne(m *node) {
 			fail(w.latency(), "connection refused")
 			return
 		}
-		s := m.agent.status()
 		if d, ok := w.delivery(m.i, a.n.i); ok && d < late {
-			back.after(d, func() { a.heard(p, sent, &s, "") })
+			s := w.envelope()
+			*s = m.agent.status()
+			back.after(d, func() { a.heard(p, sent, s, "") })
 			return
 		}
 		fail(late, "no answer")
 	})
 }
 
+// envelope is a status on its way: large, and used again.
+func (w *World) envelope() (s *status) {
+	if n := len(w.envelopes); n > 0 {
+		s, w.envelopes = w.envelopes[n-1], w.envelopes[:n-1]
+		return s
+	}
+	return new(status)
+}
+
 // heard takes an answer over, by the rules of observe.
 func (a *agent) heard(p *peerView, sent core.Instant, s *status, err string) {
 	p.pending, p.err = false, err
-	if s != nil && sent >= p.sent {
-		p.status, p.known, p.sent = *s, true, sent
+	if s != nil {
+		if sent >= p.sent {
+			p.status, p.known, p.sent = *s, true, sent
+		}
+		a.n.w.envelopes = append(a.n.w.envelopes, s)
 	}
 	a.arrived()
 }

@@ -26,8 +26,10 @@ type World struct {
 	lossPct int
 	slowBy  time.Duration // on every message
 	conns   int
-	uids    int32
-	inits   int
+
+	envelopes []*status // free ones
+	uids      int32
+	inits     int
 
 	promoteSlow, replaySlow, stopSlow time.Duration // windows of slowness, in force now
 
