@@ -123,7 +123,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	p, _ := d.peer(op.To)
 	w := d.v.Local.Warden
 	// Nobody sends any more, and the candidate was asked after that: what it lacks it will never get.
-	missed := w.Alive && w.Empty && w.ExitedAt != 0 && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(w.ExitedAt) && !d.receivedShutdown(p)
+	missed := w.Alive && w.Empty && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(w.ExitedAt) && !d.receivedShutdown(p)
 	if late || missed && d.cleanlyStopped() {
 		d.endOperation(op, PhaseAborted, because("switchover_late", "%s did not confirm the shutdown checkpoint in time; %s stays primary", op.To, d.v.Self))
 		return false
