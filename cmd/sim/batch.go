@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/sim"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // batch runs many seeds side by side: each run is single-threaded, runs share nothing.
@@ -31,7 +34,7 @@ type batch struct {
 }
 
 type sums struct {
-	runs, events, decisions, acked, lost, terms uint64
+	runs, sync, events, decisions, acked, lost, terms uint64
 	faults                                      map[sim.FaultKind]int
 }
 
@@ -64,6 +67,9 @@ func (b *batch) add(r sim.Result, used float64) bool {
 	defer b.mu.Unlock()
 	s := &b.sums
 	s.runs++
+	if r.Options.Durability == spec.DurabilitySync {
+		s.sync++
+	}
 	s.events += uint64(r.Events)
 	s.decisions += uint64(r.Decision)
 	s.acked += uint64(r.Acked)
@@ -87,8 +93,8 @@ func (b *batch) add(r sim.Result, used float64) bool {
 
 func (b *batch) report(used float64) error {
 	s := b.sums
-	text := fmt.Sprintf("%d runs from seed %d in %.1f CPU seconds: %.0f a CPU second; %d events, %d decisions, %d acknowledged commits, %d lost within async's bound, %d changes of leadership, %d kinds of faults\n",
-		s.runs, b.from, used, float64(s.runs)/used, s.events, s.decisions, s.acked, s.lost, s.terms, len(s.faults))
+	text := fmt.Sprintf("%d runs (%d sync, %d async) from seed %d in %.1f CPU seconds: %.0f a CPU second; %d events, %d decisions, %d acknowledged commits, %d lost within async's bound, %d changes of leadership, %d kinds of faults\n",
+		s.runs, s.sync, s.runs-s.sync, b.from, used, float64(s.runs)/used, s.events, s.decisions, s.acked, s.lost, s.terms, len(s.faults))
 	text += fmt.Sprintf("%d violations\n", len(b.broken))
 	seeds := slices.Sorted(maps.Keys(b.broken))
 	for _, seed := range seeds[:min(len(seeds), 5)] {
@@ -101,12 +107,29 @@ func (b *batch) report(used float64) error {
 			return err
 		}
 		defer f.Close()
-		fmt.Fprintf(f, "%s members=%d durability=%q\n%s", time.Now().UTC().Format("2006-01-02"), b.pinned.Members, b.pinned.Durability, text)
+		fmt.Fprintf(f, "%s, commit %s, members=%d durability=%q\n%s\n", time.Now().UTC().Format("2006-01-02"), revision(), b.pinned.Members, b.pinned.Durability, text)
 	}
 	if len(b.broken) > 0 {
 		return fmt.Errorf("%d of %d runs break an invariant", len(b.broken), s.runs)
 	}
 	return nil
+}
+
+// revision is the commit that this binary was built of, with a + when the tree had changes.
+func revision() (text string) {
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text = s.Value[:min(12, len(s.Value))] + text
+		}
+		if s.Key == "vcs.modified" && s.Value == "true" {
+			text += "+"
+		}
+	}
+	return cmp.Or(text, "unknown")
 }
 
 // cpu gives the user and system time of this process in seconds.
