@@ -35,7 +35,7 @@ type batch struct {
 
 type sums struct {
 	runs, sync, events, decisions, acked, lost, terms uint64
-	faults                                      map[sim.FaultKind]int
+	faults                                            map[sim.FaultKind]int
 }
 
 func (b *batch) run(ctx context.Context) error {
