@@ -40,19 +40,19 @@ failures: ## docs/failures.md anew, from lab/catalogue
 	@go test -count=1 ./lab/catalogue -run TestPageIsMadeOfTheCatalogue -update
 
 sim: ## simulate clusters for a CPU minute (SEED=n tells one run, CPU=seconds, ARGS="-small")
-	@go build -o bin/sim ./cmd/sim
+	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim $(if $(SEED),-seed $(SEED),-from $$(date +%s)0000 -cpu $(or $(CPU),60)) $(ARGS)
 
 sim-mutants: ## score the simulator: deliberate faults, each found, with its first seed (MUTANT=name for one)
-	@go build -o bin/sim ./cmd/sim
+	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -mutants $(or $(MUTANT),all) $(ARGS)
 
 sim-bench: ## schedules per CPU second: 3 members, 120 virtual seconds, 3 clients
-	@go build -o bin/sim ./cmd/sim
+	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -members 3 -from 1 -n 5000 -workers 1 -quiet
 
 sim-million: ## a million schedules, sync and async, recorded in docs/simulator-record.txt (about 1.5 CPU hours)
-	@go build -o bin/sim ./cmd/sim
+	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -from 1 -n 1000000 -record docs/simulator-record.txt
 
 lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some)
