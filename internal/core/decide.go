@@ -134,18 +134,13 @@ func (d *decider) filter() {
 	slices.SortStableFunc(d.plan.Steps, func(a, b Step) int { return cmp.Compare(b.urgency(), a.urgency()) })
 	kept, disruptive := d.plan.Steps[:0:0], false
 	for _, s := range d.plan.Steps {
-		if s.Kind == StepFence {
-			kept = append(kept, s)
-			disruptive = true
-			continue
-		}
-		if s.Disruptive() {
+		if s.Disruptive() && s.Kind != StepFence {
 			if r, refuse := d.refuse(disruptive); refuse {
 				d.report.Reasons = append(d.report.Reasons, r)
 				continue
 			}
-			disruptive = true
 		}
+		disruptive = disruptive || s.Disruptive()
 		kept = append(kept, s)
 	}
 	d.plan.Steps = kept

@@ -128,7 +128,10 @@ func (d *decider) release(why Reason) {
 }
 
 // cleanlyStopped: the control file says that all sessions are gone and no WAL can follow.
-func (d *decider) cleanlyStopped() bool { return d.inst.Control == "shut down" }
+// It says the same of a server that was started since and has not opened yet.
+func (d *decider) cleanlyStopped() bool {
+	return d.inst.Control == "shut down" && (d.v.Local.Warden.Empty || d.inst.State == StateStopping)
+}
 
 // wasPrimary: the control file was last written by a primary.
 func (d *decider) wasPrimary() bool {

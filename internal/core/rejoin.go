@@ -44,7 +44,7 @@ func (d *decider) mustFence() bool {
 // that still stands should this be a misreading.
 func (d *decider) mayWrite() bool {
 	w := d.v.Local.Warden
-	if d.inst.State == StateStopping && d.cleanlyStopped() {
+	if d.cleanlyStopped() {
 		return false
 	}
 	return w.Alive && !w.Empty && (d.inst.Primary || w.Deadline != 0 && !d.inst.Standby())

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -56,5 +58,27 @@ func TestExitTextTellsACrashFromACleanEnd(t *testing.T) {
 	fenced := wardenView(warden.Status{Alive: true, Empty: true, LastExit: &warden.Exit{Code: -1, Signal: "killed"}, Fenced: &warden.Fenced{Reason: "deadline"}})
 	if clean.ExitText != "" || crash.ExitText == "" || !fenced.Fenced || fenced.ExitText == crash.ExitText {
 		t.Errorf("clean %q, crash %q, fenced %q", clean.ExitText, crash.ExitText, fenced.ExitText)
+	}
+}
+
+// A server that was stopped cleanly and is started again has not opened its socket yet: taken for
+// one that stops, its lease was handed over while it came up as primary.
+func TestStartingIsNotStopping(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer   postgres.Answer
+		control  string
+		answered bool
+		want     core.InstanceState
+	}{
+		"started a moment ago, after a clean stop": {postgres.AnswerRefused, "shut down", false, core.StateStarting},
+		"at its end":                    {postgres.AnswerRefused, "shut down", true, core.StateStopping},
+		"gone, but not by a clean stop": {postgres.AnswerRefused, "in production", true, core.StateStarting},
+		"says that it shuts down":       {postgres.AnswerStopping, "in production", true, core.StateStopping},
+		"says that it starts up":        {postgres.AnswerStarting, "shut down", true, core.StateStarting},
+		"hangs":                         {postgres.AnswerHanging, "shut down", true, core.StateUnknown},
+	} {
+		if got := silentState(c.answer, c.control, c.answered); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }

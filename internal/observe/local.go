@@ -25,13 +25,14 @@ type LocalSource struct {
 	Applied  func() (confKey, follows string, good map[string]string) // what act last did
 	Mount    MountCheck
 
-	flight flight
-	mu     sync.Mutex
-	known  core.Local
-	at     time.Time
-	dataAt time.Time // of known.Data
-	epoch  int       // reads begun in an earlier epoch are dropped
-	cache  fileCache
+	flight   flight
+	answered int // the postmaster that gave facts last; only the read touches it
+	mu       sync.Mutex
+	known    core.Local
+	at       time.Time
+	dataAt   time.Time // of known.Data
+	epoch    int       // reads begun in an earlier epoch are dropped
+	cache    fileCache
 }
 
 // refresh reads once and waits for it for a moment.
@@ -161,8 +162,9 @@ func (s *LocalSource) instance(ctx context.Context, w warden.Status) core.Instan
 	defer cancel()
 	f, err := s.DB.Facts(ctx)
 	if err != nil {
-		return s.notAnswering(err)
+		return s.notAnswering(err, w.PostmasterPID)
 	}
+	s.answered = w.PostmasterPID
 	i := running(f)
 	s.control(&i)
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
@@ -206,22 +208,30 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 }
 
 // notAnswering tells starting and stopping from not answering.
-func (s *LocalSource) notAnswering(err error) core.Instance {
-	i := core.Instance{State: core.StateUnknown}
+func (s *LocalSource) notAnswering(err error, pid int) core.Instance {
+	i := core.Instance{}
 	s.control(&i)
-	switch postgres.Classify(err) {
-	case postgres.AnswerStarting:
-		i.State = core.StateStarting
-	case postgres.AnswerStopping:
-		i.State = core.StateStopping
-	case postgres.AnswerRefused:
-		// Between the start of the process and its socket, or the end of it and its exit.
-		i.State = core.StateStarting
-		if strings.HasPrefix(i.Control, "shut") {
-			i.State = core.StateStopping
-		}
-	}
+	i.State = silentState(postgres.Classify(err), i.Control, pid != 0 && pid == s.answered)
 	return i
+}
+
+// silentState is that of a server that gives no facts. Where nobody listens it is either between
+// the start of the process and its socket, or between the end of it and its exit; and the control
+// file of a server that was stopped cleanly says "shut down" in both. Only one that has
+// answered before is at its end: a lease may be handed over by that.
+func silentState(a postgres.Answer, control string, answeredBefore bool) core.InstanceState {
+	switch a {
+	case postgres.AnswerStarting:
+		return core.StateStarting
+	case postgres.AnswerStopping:
+		return core.StateStopping
+	case postgres.AnswerRefused:
+		if answeredBefore && strings.HasPrefix(control, "shut") {
+			return core.StateStopping
+		}
+		return core.StateStarting
+	}
+	return core.StateUnknown
 }
 
 func running(f postgres.Facts) core.Instance {
