@@ -60,7 +60,7 @@ func (a *agent) copying(source *server, d time.Duration, whole func(), failed fu
 	var look func()
 	look = func() {
 		switch {
-		case source.group.epoch != epoch || w.isCut(source.n.i, a.n.i) || w.isCut(a.n.i, source.n.i):
+		case source.group.epoch != epoch || source.state != core.StateRunning || w.isCut(source.n.i, a.n.i) || w.isCut(a.n.i, source.n.i):
 			failed("the source does not answer")
 		case w.now >= until:
 			whole()
