@@ -41,7 +41,7 @@ failures: ## docs/failures.md anew, from lab/catalogue
 
 sim: ## simulate clusters for a CPU minute (SEED=n tells one run, CPU=seconds, ARGS="-small")
 	@go build -buildvcs=auto -o bin/sim ./cmd/sim
-	@bin/sim $(if $(SEED),-seed $(SEED),-from $$(date +%s)0000 -cpu $(or $(CPU),60)) $(ARGS)
+	@bin/sim $(if $(SEED),-seed $(SEED),-from $$(date +%s)0000 -cpu $(or $(CPU),60) -regressions internal/sim/testdata/regressions.txt) $(ARGS)
 
 sim-mutants: ## score the simulator: deliberate faults, each found, with its first seed (MUTANT=name for one)
 	@go build -buildvcs=auto -o bin/sim ./cmd/sim

@@ -25,6 +25,7 @@ type batch struct {
 	quiet       bool
 	first       bool
 	record      string
+	regressions string
 	pinned      sim.Pinned
 
 	mu     sync.Mutex
@@ -110,8 +111,31 @@ func (b *batch) report(used float64) error {
 		fmt.Fprintf(f, "%s, commit %s, members=%d durability=%q\n%s\n", time.Now().UTC().Format("2006-01-02"), revision(), b.pinned.Members, b.pinned.Durability, text)
 	}
 	if len(b.broken) > 0 {
+		if err := b.keep(seeds[:min(len(seeds), 5)]); err != nil {
+			return err
+		}
 		return fmt.Errorf("%d of %d runs break an invariant", len(b.broken), s.runs)
 	}
+	return nil
+}
+
+// keep appends broken seeds to the file of those that run first from now on. A seed with pinned
+// options stands for another run there.
+func (b *batch) keep(seeds []uint64) error {
+	if b.regressions == "" || b.pinned != (sim.Pinned{}) {
+		return nil
+	}
+	f, err := os.OpenFile(b.regressions, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("the regressions: %w", err)
+	}
+	defer f.Close()
+	for _, seed := range seeds {
+		if _, err := fmt.Fprintf(f, "%d %s\n", seed, b.broken[seed].Broken[0]); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("appended to %s\n", b.regressions)
 	return nil
 }
 
