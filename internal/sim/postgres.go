@@ -172,6 +172,9 @@ func (p *server) opens() {
 	term := p.n.warden.permit.Term
 	w.note(p.n, "open", int(term), "accepts writes in term %d on timeline %d with %d records, commits wait for any %d of %v", term, p.timeline, len(p.wal), p.conf.Sync.K, p.conf.Sync.Members)
 	p.open, p.promoting = true, false
+	if l := w.store.records.Lease; p.timeline > max(l.Timeline, 1) && !w.wiped {
+		w.violate("I4", "%s opens on timeline %d, the lease has written down %d", p.n.name, p.timeline, l.Timeline)
+	}
 	lost := w.hist.Opened(p.n.i, term, p.n.jump != 0, p.has)
 	if lost > 0 {
 		w.lost += lost
