@@ -130,7 +130,12 @@ func (d *decider) release(why Reason) {
 // cleanlyStopped: the control file says that all sessions are gone and no WAL can follow.
 // It says the same of a server that was started since and has not opened yet.
 func (d *decider) cleanlyStopped() bool {
-	return d.inst.Control == "shut down" && (d.v.Local.Warden.Empty || d.inst.State == StateStopping)
+	return d.inst.Control == "shut down" && (d.ended() || d.inst.State == StateStopping)
+}
+
+// ended: no process is left, and the files were read after the last one's end.
+func (d *decider) ended() bool {
+	return d.v.Local.Warden.Empty && d.v.Local.ReadAt >= d.v.Local.Warden.ExitedAt
 }
 
 // wasPrimary: the control file was last written by a primary.

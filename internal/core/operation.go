@@ -121,15 +121,14 @@ func (d *decider) candidateFor(op Operation) (string, Reason, bool) {
 func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	d.wakeIn(tickBusy / 2)
 	p, _ := d.peer(op.To)
-	w := d.v.Local.Warden
 	// Nobody sends any more, and the candidate was asked after that: what it lacks it will never get.
-	missed := w.Alive && w.Empty && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(w.ExitedAt) && !d.receivedShutdown(p)
+	missed := d.ended() && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(d.v.Local.Warden.ExitedAt) && !d.receivedShutdown(p)
 	if late || missed && d.cleanlyStopped() {
 		d.endOperation(op, PhaseAborted, because("switchover_late", "%s did not confirm the shutdown checkpoint in time; %s stays primary", op.To, d.v.Self))
 		return false
 	}
 	if !d.cleanlyStopped() {
-		if w.Alive && w.Empty {
+		if d.ended() {
 			d.endOperation(op, PhaseAborted, because("switchover_unclean", "PostgreSQL ended without a clean shutdown (%s)", d.inst.Control))
 			return false
 		}

@@ -179,8 +179,8 @@ func (d *decider) forkOf(p Peer) wal.LSN {
 	return 0
 }
 
-// ended says that the last job was of this kind and ended well.
-func (d *decider) ended(kind StepKind) bool {
+// jobEnded says that the last job was of this kind and ended well.
+func (d *decider) jobEnded(kind StepKind) bool {
 	j := d.v.Local.Job
 	return j.Kind == string(kind) && !j.Running && j.Err == ""
 }
@@ -193,7 +193,7 @@ func (d *decider) rewindID() string { return "rewind-" + strconv.FormatUint(d.le
 
 // rewound: pg_rewind ended well in this term. Doing it once more would change nothing.
 func (d *decider) rewound() bool {
-	return d.ended(StepRewind) && d.v.Local.Job.ID == d.rewindID()
+	return d.jobEnded(StepRewind) && d.v.Local.Job.ID == d.rewindID()
 }
 
 func (d *decider) rewindOrClone(p Peer, why Reason) {

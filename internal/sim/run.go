@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/invariant"
@@ -99,7 +100,7 @@ func (w *World) finish() {
 	}
 	bound := leaderMax
 	for _, f := range w.o.Faults {
-		if f == WALFull || f == KillPostgres || f == SlowPromotion {
+		if slices.Contains([]FaultKind{WALFull, KillPostgres, SlowPromotion, SlowStop}, f) {
 			bound = patientMax
 		}
 	}

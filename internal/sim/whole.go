@@ -14,7 +14,7 @@ import (
 const (
 	leaderMax = 30 * time.Second
 	// Where starts failed, core's longest pause between two is a minute; and a promotion that was
-	// slow before the faults ended is as slow after.
+	// or a stop that was slow before the faults ended is as slow after.
 	patientMax = 75 * time.Second
 	wholeMax   = 150 * time.Second
 	quietFor   = 10 * time.Second // after a whole cluster was seen for so long, plans are to be empty
