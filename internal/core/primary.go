@@ -23,7 +23,7 @@ func (d *decider) promote() {
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
 		return
 	}
-	if d.lease.Timeline <= d.inst.Timeline { // an earlier promotion of this term came half through
+	if d.lease.Timeline <= d.inst.Timeline || d.v.Failed.Kind == StepPromote { // an earlier try may have taken the number
 		d.lease.Timeline = d.nextTimeline()
 		d.putRenewal(d.lease.Sync, because("timeline", "timeline %d is this promotion's, before it begins", d.lease.Timeline))
 		return

@@ -203,6 +203,11 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecordLimit)
 	defer cancel()
 	i.Timeline, i.LastRecord = s.cache.lastRecord(long, s.Instance)
+	// A promotion that came half through has its timeline's history and nothing in the control
+	// file. PostgreSQL goes for that timeline at every start, so it is what the data is on.
+	if newest, err := postgres.NewestHistory(s.Instance); err == nil {
+		i.Timeline = max(i.Timeline, newest)
+	}
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
 	return i
 }

@@ -98,4 +98,22 @@ func TestReservationThatCameToNothing(t *testing.T) {
 	if err := ReserveTimelines(n2.in, 1); err == nil {
 		t.Error("timeline 1 was reserved under timeline 1")
 	}
+	checkHalfThrough(t, n2)
+}
+
+// checkHalfThrough: a promotion that was cut short has written its history and nothing else.
+func checkHalfThrough(t *testing.T, n *node) {
+	t.Helper()
+	if newest := must(NewestHistory(n.in))(t); newest != 1 {
+		t.Errorf("newest history %d before there is one", newest)
+	}
+	check(t, os.WriteFile(historyFile(n.in, 2), []byte("1\t0/3000000\tno recovery target specified\n"), 0o600))
+	if err := ReserveTimelines(n.in, 2); err == nil {
+		t.Error("a number that is taken was given to a promotion: PostgreSQL takes the next one")
+	}
+	check(t, ReserveTimelines(n.in, 4))
+	check(t, DropReserved(n.in))
+	if newest := must(NewestHistory(n.in))(t); newest != 2 {
+		t.Errorf("newest history %d, want the real one", newest)
+	}
 }

@@ -128,7 +128,7 @@ func (p *server) clone(source *server) string {
 }
 
 func (p *server) copyOf(source *server) {
-	p.data = source.data
+	p.data, p.half = source.data, half{}
 	p.data.State = core.DataPresent
 	p.wal, p.timeline, p.history, p.ckptTL, p.oldest = slices.Clone(source.wal), source.timeline, source.history, source.ckptTL, source.oldest
 	p.checkpoint, p.conf, p.signal = source.checkpoint, core.Conf{}, true

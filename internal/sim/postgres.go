@@ -29,6 +29,7 @@ type server struct {
 	lostSlots  []bool
 	aside      [][]int32 // data directories that were set aside
 	signal     bool      // standby.signal
+	half       half      // a promotion that came half through
 
 	// In memory.
 	state     core.InstanceState
@@ -155,6 +156,7 @@ func (p *server) start() {
 func (p *server) started() {
 	p.state = core.StateRunning
 	if p.asStandby {
+		p.adoptHalf()
 		p.replay()
 		return
 	}
@@ -190,18 +192,36 @@ func (p *server) promote(to wal.Timeline) {
 	w := p.n.w
 	p.promoting = true
 	p.dropReceiver()
-	p.group.after(10*time.Millisecond+w.upTo(w.o.Promote+w.promoteSlow), func() {
+	d := 10*time.Millisecond + w.upTo(w.o.Promote+w.promoteSlow)
+	p.group.after(d/2, func() { // what a death from now on leaves behind
 		p.replayed = len(p.wal)
-		p.history = append(slices.Clone(p.history), wal.Switch{Timeline: p.timeline, LSN: p.end()})
+		p.half = half{to, append(slices.Clone(p.history), wal.Switch{Timeline: p.timeline, LSN: p.end()})}
+		p.signal = false
+	})
+	p.group.after(d, func() {
 		if to <= p.timeline {
 			w.violate("I4", "%s is promoted from timeline %d to %d", p.n.name, p.timeline, to)
 		}
-		p.timeline = to
-		p.control, p.signal = "in production", false
+		p.adoptHalf()
+		p.control = "in production"
 		p.opens()
 		p.write(false)
 		p.group.after(w.between(time.Second, 20*time.Second), p.checkpointed)
 	})
+}
+
+// half is a promotion that has made its timeline's files and not changed the control file.
+type half struct {
+	timeline wal.Timeline
+	history  wal.History
+}
+
+// adoptHalf: recovery, and the end of a promotion, go for the newest timeline there is.
+func (p *server) adoptHalf() {
+	if p.half.timeline > p.timeline {
+		p.timeline, p.history = p.half.timeline, p.half.history
+	}
+	p.half = half{}
 }
 
 // checkpointed: a checkpoint ended.

@@ -16,6 +16,7 @@ var (
 	errConflict   = errors.New("changed by someone else")
 	errWarden     = errors.New("the warden does not answer or refuses")
 	errServer     = errors.New("PostgreSQL does not answer")
+	errTimeline   = errors.New("the timeline is not free")
 	errJob        = errors.New("another job is running")
 	errTime       = errors.New("the tick took too long")
 )
@@ -170,6 +171,9 @@ func (a *agent) ofServer(s core.Step) error {
 	case core.StepPromote:
 		if a.promotedTerm == s.Guard.Term && a.n.w.now-a.promotedAt < 5*time.Second {
 			return nil
+		}
+		if p.timeline >= s.Timeline || p.half.timeline >= s.Timeline {
+			return errTimeline
 		}
 		a.promotedTerm, a.promotedAt = s.Guard.Term, a.n.w.now
 		p.promote(s.Timeline)

@@ -85,7 +85,7 @@ func (p *server) instance() core.Instance {
 	case p.state == core.StateStopped && !p.n.warden.empty:
 		i.State = core.StateUnknown
 	case p.state == core.StateStopped:
-		i.LastRecord = p.last()
+		i.LastRecord, i.Timeline = p.last(), max(p.timeline, p.half.timeline)
 	case p.state != core.StateRunning:
 	case p.open:
 		p.primaryFacts(&i)
