@@ -11,7 +11,11 @@ type History struct {
 	// was thawed, in async (its fence was frozen with it). 0 in sync: nobody confirms.
 	Grace time.Duration
 
+	// Has says whether a commit is part of a member's data now; nil where that cannot be known.
+	Has func(member, commit int) bool
+
 	reigns []reign
+	thawed map[int]time.Duration // by member
 	acked  []int
 	found  found
 }
@@ -21,7 +25,6 @@ type reign struct {
 	member     int
 	term       uint64
 	firstAcked time.Duration // 0: none
-	thawed     time.Duration
 }
 
 // Found gives the violations so far.
@@ -75,11 +78,10 @@ func (h *History) Forget(lost func(commit int) bool) {
 
 // Thawed: the member was frozen as a whole, its fence too, and runs again.
 func (h *History) Thawed(member int, at time.Duration) {
-	for i := range h.reigns {
-		if h.reigns[i].member == member {
-			h.reigns[i].thawed = at
-		}
+	if h.thawed == nil {
+		h.thawed = map[int]time.Duration{}
 	}
+	h.thawed[member] = at
 }
 
 // Acknowledge: the member tells a client at that a commit, begun at written, is done. I1: it
@@ -98,12 +100,41 @@ func (h *History) Acknowledge(member, commit int, written, at time.Duration) {
 	}
 	r := &h.reigns[mine]
 	for _, later := range h.reigns {
-		if later.term > r.term && later.firstAcked != 0 && written > later.firstAcked && !(r.thawed != 0 && at-r.thawed <= h.Grace) {
+		if later.term > r.term && later.firstAcked != 0 && written > later.firstAcked && !h.justThawed(member, at) {
 			h.found.add("I1", "member %d (term %d) acknowledges commit %d begun %s after member %d (term %d) had acknowledged", member, r.term, commit, written-later.firstAcked, later.member, later.term)
 		}
 	}
 	if r.firstAcked == 0 {
 		r.firstAcked = at
+	}
+	h.notForgotten(*r, commit)
+}
+
+func (h *History) justThawed(member int, at time.Duration) bool {
+	thawed, ok := h.thawed[member]
+	return ok && at-thawed <= h.Grace && h.Grace > 0
+}
+
+// notForgotten is I2 from the other side: what a deposed primary still acknowledges is on
+// whoever has opened since.
+func (h *History) notForgotten(r reign, commit int) {
+	if !h.Sync || h.Has == nil {
+		return
+	}
+	for _, later := range h.reigns {
+		if later.term > r.term && !h.Has(later.member, commit) {
+			h.found.add("I2", "member %d (term %d) acknowledges commit %d, and member %d has opened term %d without it", r.member, r.term, commit, later.member, later.term)
+		}
+	}
+}
+
+// Final is I2 at the end: the leader has everything that was ever acknowledged.
+func (h *History) Final(leader int) {
+	for _, c := range h.acked {
+		if h.Sync && !h.Has(leader, c) {
+			h.found.add("I2", "commit %d was acknowledged and is not on member %d, which leads in the end", c, leader)
+			return
+		}
 	}
 }
 

@@ -181,7 +181,9 @@ func Same(d Decision) []Violation {
 	return f
 }
 
-// Forgetting is I10, second half: losing the memory may delay, never permit.
+// Forgetting is I10, second half: losing the memory may delay, never permit. The counts of
+// failures are kept, for what they do is delay: without them a start or a clone is tried
+// sooner, which has its own permission.
 func Forgetting(d Decision) []Violation {
 	var f found
 	plan, _, _ := core.Decide(core.Memory{Failures: d.Memory.Failures, RejectedRevision: d.Memory.RejectedRevision}, d.View)
@@ -189,11 +191,19 @@ func Forgetting(d Decision) []Violation {
 		if !permits(s, d.View) {
 			continue
 		}
-		if !slices.ContainsFunc(d.Plan.Steps, func(w core.Step) bool { return w.Kind == s.Kind && w.Standby == s.Standby }) {
+		if !slices.ContainsFunc(d.Plan.Steps, func(w core.Step) bool { return sameEffect(w, s) }) {
 			f.add("I10", "losing the memory permits %s: %s", s.Kind, s.Why)
 		}
 	}
 	return f
+}
+
+func sameEffect(a, b core.Step) bool {
+	if a.Kind != b.Kind || a.Standby != b.Standby {
+		return false
+	}
+	x, y := a.Lease, b.Lease
+	return x == nil || y == nil || x.Holder == y.Holder && x.Term == y.Term && x.Released == y.Released
 }
 
 // permits: the step gives leadership, makes writable, or replaces data.
@@ -217,9 +227,8 @@ func kinds(p core.Plan) (out []core.StepKind) {
 	return out
 }
 
-// TwoPrimaries is I1 as one member can see it: another member says, at a time when it
-// knows a newer term than the one it led, that it still accepts writes; or two accept
-// them. Answers are up to peerAge old, so it counts only when it lasts: the agent waits.
+// TwoPrimaries is I1 as one member can see it: two say that they accept writes. Answers are
+// up to peerAge old, so it counts only when it lasts: the agent waits.
 func TwoPrimaries(v core.View) []Violation {
 	var f found
 	var open []string

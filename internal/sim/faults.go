@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -21,7 +20,8 @@ const (
 	WALFull        FaultKind = "wal_full"   // PANIC, and no start while it lasts
 	KillAgent      FaultKind = "kill_agent"
 	FreezeAgent    FaultKind = "freeze_agent"
-	KillWarden     FaultKind = "kill_warden"
+	KillWarden     FaultKind = "kill_warden" // a backend may outlive it
+	FreezeWarden   FaultKind = "freeze_warden"
 	FreezeNode     FaultKind = "freeze_node" // a VM is paused; its CLOCK_BOOTTIME goes on
 	HideNode       FaultKind = "hide_node"   // a VM is paused, and its clocks with it
 	PowerOff       FaultKind = "power_off"
@@ -75,9 +75,9 @@ func allowedFaults(o *Options) []FaultKind {
 		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, LoseSlot,
 		Switchover, RestartAll, Reinit, Pause, StopAgent, ChangeK, ChangeTTL}
 	if o.Durability == spec.DurabilitySync {
-		// A pause that no clock shows, and a backend that outlives its warden, hide from every
-		// deadline: only synchronous replication protects then (docs/failures.md).
-		list = append(list, HideNode, KillWarden)
+		// A pause that no clock shows, a backend that outlives its warden, and a warden that stands
+		// still hide from every deadline: only synchronous replication protects then (docs/failures.md).
+		list = append(list, HideNode, KillWarden, FreezeWarden)
 		if o.Members >= 3 && !o.Witness {
 			list = append(list, WipeData)
 		}
@@ -87,9 +87,6 @@ func allowedFaults(o *Options) []FaultKind {
 	}
 	return list
 }
-
-// wipes says that data may be destroyed in this run: then a set may lose a copy rightly.
-func (o *Options) wipes() bool { return slices.Contains(o.Faults, WipeData) }
 
 // schedule draws the faults of a run, until end.
 func schedule(r *rand.Rand, o Options, end time.Duration) (list []Fault) {
@@ -166,7 +163,7 @@ func (w *World) apply(f Fault) (end func()) {
 	switch f.Kind {
 	case KillPostgres, FreezePostgres, HangFsync, WALFull, WipeData, LoseSlot:
 		return n.pg.fault(f)
-	case KillAgent, FreezeAgent, KillWarden, FreezeNode, HideNode, PowerOff, StopAgent:
+	case KillAgent, FreezeAgent, KillWarden, FreezeWarden, FreezeNode, HideNode, PowerOff, StopAgent:
 		return n.fault(f)
 	case PowerOffAll:
 		return w.powerOffAll(f)

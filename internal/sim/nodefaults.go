@@ -18,6 +18,10 @@ func (n *node) fault(f Fault) (end func()) {
 		return n.agent.group.thaw
 	case KillWarden:
 		n.killWarden()
+	case FreezeWarden:
+		n.warden.group.freeze()
+		n.frozenFence++
+		return func() { n.frozenFence--; n.warden.group.thaw() }
 	case FreezeNode, HideNode:
 		return n.pause(f.Kind == HideNode)
 	case PowerOff:
@@ -55,11 +59,32 @@ func (n *node) killWarden() {
 	}
 	n.warden.group.kill()
 	n.warden.alive = false
+	n.orphan()
 	n.pg.halt()
 	if n.agent.up {
 		n.agent.reconnect()
 		n.agent.poke()
 	}
+}
+
+// orphan is a backend that is busy when its postmaster dies: it commits on its own, unless the
+// next warden kills it first. No WAL sender is left, so only where commits wait for nobody
+// is it acknowledged.
+func (n *node) orphan() {
+	p := &n.pg
+	if p.waitsOn || !p.open || !n.w.oneIn(2) {
+		return
+	}
+	epoch := p.group.epoch + 1 // of the instance's remains
+	n.w.after(n.w.upTo(18*time.Second), func() {
+		if p.group.epoch == epoch && !n.warden.alive && n.down == 0 {
+			n.w.note(n, "orphan", len(p.wal), "a backend that outlived its warden commits")
+			c := commit{at: len(p.wal), written: n.w.now}
+			c.uid = n.w.newRecord(true)
+			p.wal = append(p.wal, c.uid)
+			p.acknowledge(c)
+		}
+	})
 }
 
 // pause stops a whole virtual machine. When its clocks stop with it, nothing on it can
@@ -77,16 +102,25 @@ func (n *node) pause(hidden bool) func() {
 		if hidden {
 			if n.hides--; n.hides == 0 {
 				n.jump -= n.w.now - n.hiddenAt
+				n.blind, n.thawedAt = true, n.clock()
 			}
 		} else {
 			n.w.hist.Thawed(n.i, n.w.now)
 		}
-		// The warden first: its deadline timer is due, and the kernel delivers it before a
-		// backend has done a round trip.
-		for _, g := range []*group{&n.warden.group, &n.pg.group, &n.agent.group} {
+		n.resumedAt = n.w.now
+		// Whoever the kernel lets run first.
+		groups := []*group{&n.warden.group, &n.pg.group, &n.agent.group}
+		n.w.rng.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
+		for _, g := range groups {
 			g.thaw()
 		}
 	}
+}
+
+// unaware: what this host does now can be of before a pause. It may open, and must not
+// acknowledge.
+func (n *node) unaware() bool {
+	return n.blind || n.resumedAt > 0 && n.w.now-n.resumedAt < 100*time.Millisecond
 }
 
 // powerOff leaves nothing but the disk.
@@ -141,8 +175,7 @@ func (p *server) fault(f Fault) (end func()) {
 		return p.group.thaw
 	case HangFsync:
 		p.hung++
-		p.group.freeze() // writers and whoever needs the disk stand still
-		return func() { p.hung--; p.group.thaw() }
+		return func() { p.hung-- }
 	case WALFull:
 		if p.full++; p.open {
 			p.exited("exit code 1")
@@ -173,6 +206,7 @@ func (p *server) wipe() {
 		// names it as the only holder: nobody but an operator may then decide.
 		return
 	}
+	p.n.w.noCopy = true
 	if p.state != core.StateStopped {
 		p.exited("exit code 1")
 	}

@@ -154,6 +154,10 @@ func (p *server) start() {
 }
 
 func (p *server) started() {
+	if p.hung > 0 { // recovery flushes too
+		p.group.after(200*time.Millisecond, p.started)
+		return
+	}
 	p.state = core.StateRunning
 	if p.asStandby {
 		p.adoptHalf()
@@ -177,7 +181,7 @@ func (p *server) opens() {
 	if l := w.store.records.Lease; p.timeline > max(l.Timeline, 1) && !w.wiped {
 		w.violate("I4", "%s opens on timeline %d, the lease has written down %d", p.n.name, p.timeline, l.Timeline)
 	}
-	lost := w.hist.Opened(p.n.i, term, p.n.jump != 0, p.has)
+	lost := w.hist.Opened(p.n.i, term, p.n.unaware(), p.has)
 	if lost > 0 {
 		w.lost += lost
 		w.hist.Forget(func(c int) bool { return !p.has(c) })
@@ -249,12 +253,18 @@ func (p *server) stop() {
 	}
 	p.open, p.control = false, "shutting down"
 	w.note(p.n, "stop", len(p.wal), "fast shutdown")
-	p.group.after(d, func() {
-		p.checkpoint, p.ckptTL = p.end(), p.timeline
-		p.write(false)
-		p.control = "shut down"
-		p.lastWords(0)
-	})
+	p.group.after(d, p.shutdownCheckpoint)
+}
+
+func (p *server) shutdownCheckpoint() {
+	if p.hung > 0 {
+		p.group.after(200*time.Millisecond, p.shutdownCheckpoint)
+		return
+	}
+	p.checkpoint, p.ckptTL = p.end(), p.timeline
+	p.write(false)
+	p.control = "shut down"
+	p.lastWords(0)
 }
 
 // lastWords: the WAL senders wait until all who are connected have everything.
@@ -345,8 +355,16 @@ func (p *server) setWaits(on bool) {
 	}
 }
 
-// insert is a client's commit.
+// insert is a client's commit. Where flushes hang it stands still; whoever only reads goes on.
 func (p *server) insert() {
+	if p.hung > 0 {
+		p.group.after(200*time.Millisecond, func() {
+			if p.open {
+				p.insert()
+			}
+		})
+		return
+	}
 	c := commit{at: len(p.wal), written: p.n.w.now}
 	c.uid = p.write(true)
 	if !p.waitsOn {
@@ -360,7 +378,7 @@ func (p *server) acknowledge(c commit) {
 	w := p.n.w
 	w.hist.Acknowledge(p.n.i, int(c.uid), c.written, w.now)
 	w.tell(p.n, "ack", "commit %d", c.uid)
-	if l := w.store.records.Lease; l.Holder == p.n.name && !l.Released && w.hist.Sync && len(l.Sync.Members) > 0 && !w.o.wipes() && !w.onEnough(l.Sync, int(c.uid)) {
+	if l := w.store.records.Lease; l.Holder == p.n.name && !l.Released && w.hist.Sync && len(l.Sync.Members) > 0 && !w.noCopy && !w.onEnough(l.Sync, int(c.uid)) {
 		w.violate("I5", "%s acknowledges commit %d, which is on fewer than %d of %v", p.n.name, c.uid, l.Sync.K, l.Sync.Members)
 	}
 }

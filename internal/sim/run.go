@@ -105,6 +105,9 @@ func (w *World) finish() {
 		}
 	}
 	w.hist.Live(leader, whole, bound, wholeMax, "")
+	if n := w.leader(); n != nil {
+		w.hist.Final(n.i)
+	}
 	w.check()
 	if len(w.broken) > 0 {
 		w.note(nil, "lacking", 0, "%s", w.lacks())

@@ -298,7 +298,7 @@ func (w *World) leaseWritten(by *node, was, is core.LeaseRecord) {
 	if is.Term < was.Term || is.Term == was.Term && is.Holder != was.Holder || is.Term > was.Term+1 {
 		w.violate("I4", "the lease went from %s, term %d, to %s, term %d", was.Holder, was.Term, is.Holder, is.Term)
 	}
-	if old := w.byName(was.Holder); old != nil && (is.Term > was.Term || is.Released && !was.Released) && !was.Released {
+	if old := w.byName(was.Holder); old != nil && (is.Term > was.Term || is.Released && !was.Released) {
 		w.hist.Fenced(old.i, is.Term, old.canWrite())
 	}
 	if taker := w.byName(is.Holder); is.Term > was.Term && w.o.Durability == spec.DurabilityAsync && was.Holder != "" && was.Holder != is.Holder && taker != nil {
@@ -310,7 +310,7 @@ func (w *World) leaseWritten(by *node, was, is core.LeaseRecord) {
 // keptOn is I5 as it is meant: every acknowledged commit is on enough of those that the
 // lease promises.
 func (w *World) keptOn(r core.SyncSet) {
-	if !w.hist.Sync || len(r.Members) == 0 || w.o.wipes() {
+	if !w.hist.Sync || len(r.Members) == 0 || w.noCopy {
 		return
 	}
 	w.hist.Promised(func(commit int) bool { return w.onEnough(r, commit) })
@@ -332,5 +332,5 @@ func (w *World) onEnough(r core.SyncSet, commit int) bool {
 func (n *node) canWrite() bool {
 	p := &n.pg
 	busy := p.open || p.promoting || p.state == core.StateStarting && !p.asStandby
-	return busy && n.jump == 0 && n.warden.group.frozen == 0 && p.group.frozen == 0
+	return busy && !n.unaware() && n.frozenFence == 0 && n.warden.group.frozen == 0 && p.group.frozen == 0
 }

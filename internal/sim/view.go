@@ -55,10 +55,10 @@ func (a *agent) facts() core.Instance {
 // readLocal asks the own server; a frozen one does not answer.
 func (a *agent) readLocal() {
 	if a.n.pg.group.frozen > 0 && a.n.pg.state != core.StateStopped {
-		a.instance = core.Instance{State: core.StateUnknown}
-	} else {
-		a.instance = a.n.pg.instance()
+		a.instance.State, a.instance.Primary = core.StateUnknown, false // the rest is as old as it is
+		return
 	}
+	a.instance = a.n.pg.instance()
 	a.data, a.factsAt, a.readAt = a.n.pg.data, a.n.w.now, a.n.clock()
 }
 

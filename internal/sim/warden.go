@@ -82,7 +82,7 @@ func (d *wardenProc) fence(reason string) {
 		return
 	}
 	d.n.w.note(d.n, "fence", int(d.permit.Term), "%s", reason)
-	d.n.pg.halt()
+	d.n.blind = false
 	d.kill()
 }
 
@@ -93,7 +93,10 @@ func (d *wardenProc) kill() {
 		return
 	}
 	d.killing = true
-	d.group.after(d.n.w.between(time.Millisecond, 60*time.Millisecond), d.emptied)
+	d.group.after(d.n.w.upTo(30*time.Millisecond), func() { // backends die one by one
+		d.n.pg.halt()
+		d.group.after(d.n.w.between(time.Millisecond, 30*time.Millisecond), d.emptied)
+	})
 }
 
 func (d *wardenProc) emptied() {

@@ -43,6 +43,7 @@ type World struct {
 	openAt  time.Duration // since healed: when somebody led
 	wholeAt time.Duration // when the cluster was whole, and has been since
 	lost    int
+	noCopy  bool // data was destroyed: a set may lack a copy rightly
 	wiped   bool // the store lost everything: only safety can be asked for
 }
 
@@ -59,6 +60,10 @@ type node struct {
 	down         int // faults that keep the power off
 	hides        int // faults that stop the clock
 	hiddenAt     time.Duration
+	blind        bool          // was paused with its clocks, and has learned nothing since
+	thawedAt     core.Instant  // from that, by its own clock
+	resumedAt    time.Duration // from the last pause of the whole host
+	frozenFence  int           // faults that freeze the warden alone
 
 	agent  agent
 	warden wardenProc
@@ -68,6 +73,7 @@ type node struct {
 func newWorld(o Options, seed uint64) *World {
 	w := &World{o: o, rng: rand.New(rand.NewPCG(seed, 0x70676865726400)), digest: 14695981039346656037}
 	w.hist.Sync = o.Durability == spec.DurabilitySync
+	w.hist.Has = func(member, commit int) bool { return w.nodes[member].pg.has(commit) }
 	w.hist.Grace = 30 * time.Millisecond
 	if w.hist.Sync {
 		w.hist.Grace = 0
