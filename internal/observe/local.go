@@ -203,10 +203,11 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecordLimit)
 	defer cancel()
 	i.Timeline, i.LastRecord = s.cache.lastRecord(long, s.Instance)
-	// A promotion that came half through has its timeline's history and nothing in the control
-	// file. PostgreSQL goes for that timeline at every start, so it is what the data is on.
-	if newest, err := postgres.NewestHistory(s.Instance); err == nil {
-		i.Timeline = max(i.Timeline, newest)
+	// A promotion that came half through has written its timeline's history and first file, and
+	// nothing into the control file. PostgreSQL goes for that timeline at every start, so it is
+	// what the data is on. (A history alone proves nothing: it is fetched ahead of the WAL.)
+	if onDisk, err := postgres.TimelineOnDisk(s.Instance.DataDir, i.LastRecord+1); err == nil && i.LastRecord != 0 {
+		i.Timeline = max(i.Timeline, onDisk)
 	}
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
 	return i

@@ -246,8 +246,8 @@ func (a *agent) ended(v *core.View, plan core.Plan, failed *core.StepFailure, ra
 	a.failed = trust.NoteFailure(a.failed, *v, plan, failed, raced)
 	a.ticking, a.planned, a.endedAt = false, 0, w.now
 	w.rest(a, plan)
-	if l := a.ledger.View(); l.RenewedAt > a.n.thawedAt || l.Known && l.Lease.Holder != a.n.name {
-		a.n.blind = false
+	if a.ledger.View().RenewedAt > a.n.thawedAt {
+		a.n.blind = false // what it trusts now is real again
 	}
 	if a.stopping && a.finished() {
 		a.farewell()

@@ -60,7 +60,7 @@ type node struct {
 	down         int // faults that keep the power off
 	hides        int // faults that stop the clock
 	hiddenAt     time.Duration
-	blind        bool          // was paused with its clocks, and has learned nothing since
+	blind        bool          // was paused with its clocks, and PostgreSQL lives on a trust from before
 	thawedAt     core.Instant  // from that, by its own clock
 	resumedAt    time.Duration // from the last pause of the whole host
 	frozenFence  int           // faults that freeze the warden alone
