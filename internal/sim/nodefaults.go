@@ -102,7 +102,7 @@ func (n *node) pause(hidden bool) func() {
 		if hidden {
 			if n.hides--; n.hides == 0 {
 				n.jump -= n.w.now - n.hiddenAt
-				n.blind, n.thawedAt = true, n.clock()
+				n.blind, n.thawedAt = true, n.clock().Add(200*time.Millisecond) // the clock's own error
 			}
 		} else {
 			n.w.hist.Thawed(n.i, n.w.now)
@@ -200,6 +200,11 @@ func (p *server) wipe() {
 	}
 	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && l.Sync.K == 0 {
 		return // the only copy there is; nothing could bear that
+	}
+	for _, m := range p.n.w.nodes {
+		if m != p.n && !m.witness && (m.pg.data.State != core.DataPresent || m.agent.job.Running) {
+			return // another one has no data right now: two copies would be gone
+		}
 	}
 	if p.n.w.leader() == nil {
 		// A candidate that loses its data in the very moment of its election leaves a lease that
