@@ -109,7 +109,7 @@ func split(primary *cluster.Member, lsn string) (segment string, offset int64) {
 	return segment, offset
 }
 
-// longRecovery: a crash with half a gigabyte of WAL to be replayed. Whoever waits for that waits
+// longRecovery: a crash with a quarter of a gigabyte of WAL to be replayed. Whoever waits for that waits
 // for long; a standby has replayed it already.
 func longRecovery(l *Lab) {
 	old := l.primary()

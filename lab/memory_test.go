@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/lab/cluster"
@@ -54,8 +55,11 @@ func (l *Lab) killed(answer chan error) {
 // place, which is quicker than any failover.
 func oomBackend(l *Lab) {
 	p := l.primary()
-	before := guards(p)
+	before, log := guards(p), len(l.postgresLog(p))
 	l.killed(l.eatMemory(p))
+	l.Cluster.Wait(5*time.Second, "PostgreSQL's word that a process of it was killed", func() bool {
+		return strings.Contains(l.postgresLog(p)[log:], "was terminated by signal 9")
+	})
 	l.Load.WaitAcked(50)
 	if now := guards(p); now != before {
 		l.T.Errorf("postmaster and warden %v are now %v: the kernel should have chosen a backend", before, now)

@@ -195,16 +195,18 @@ func killAgentForever(l *Lab) {
 func (l *Lab) fencedByDeadline(m *cluster.Member) {
 	l.T.Helper()
 	log, err := os.ReadFile(filepath.Join(m.StateDir, "warden.log"))
-	if err != nil || !strings.Contains(string(log), "deadline") {
-		l.T.Errorf("the warden's log of %s does not name the deadline: %v\n%s", m.Name, err, log)
+	if err != nil || !strings.Contains(string(log), "the deadline passed without a trusted renewal") {
+		l.T.Errorf("the warden's log of %s does not name the deadline as the reason: %v\n%s", m.Name, err, log)
 	}
 }
 
 func killFence(l *Lab) {
 	p, since := l.primary(), time.Now()
 	l.Mark("SIGKILL to the warden of %s", p.Name)
-	p.Kill(cluster.Warden)
-	l.Cluster.Wait(5*time.Second, "a new warden", func() bool { return p.PID(cluster.Warden) != 0 })
+	postmaster := p.PID(cluster.Postmaster)
+	warden := p.Kill(cluster.Warden)
+	l.Cluster.Wait(5*time.Second, "a new warden", func() bool { pid := p.PID(cluster.Warden); return pid != 0 && pid != warden })
+	l.Cluster.Wait(5*time.Second, "the end of the old postmaster", func() bool { return p.PID(cluster.Postmaster) != postmaster })
 	l.Load.WaitAcked(50)
 	l.told(since, "primary_open")
 }

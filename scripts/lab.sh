@@ -13,4 +13,6 @@ scripts/deps.sh lab
 if [ -z "${1:-}" ]; then
 	go test -tags lab -count=1 -p 1 -timeout 10m ./lab/rig ./lab/cluster ./lab/load ./lab/history ./lab/catalogue
 fi
-LAB_SCENARIO=${1:-} exec go test -tags lab -count=1 -timeout 100m -v -run '^TestLab$' ./lab
+limit=100m
+if [ "${1:-}" = ci ]; then limit=20m; fi
+LAB_SCENARIO=${1:-} exec go test -tags lab -count=1 -timeout "$limit" -v -run '^Test' ./lab

@@ -24,7 +24,7 @@ var disks = []Entry{
 		Limit:   "it is tried again with growing pauses; a write test before the next start is issue 4"},
 	{Number: 31, Name: "disk-dead",
 		Fault:   "the device under the primary's data dies; WAL and state_dir have their own",
-		Happens: "open connections work as long as what they need is in memory, new ones fail; what is acknowledged is on a standby. With the host switched off, another leads",
+		Happens: "open connections work as long as what they need is in memory, new ones fail; what is acknowledged is on a standby. With the host switched off and on again, on a working disk, either it leads again at once or another does",
 		Sees:    "`postgres_not_answering`",
 		Limit:   "no failover by itself: issue 4"},
 	{Number: 32, Name: "slow-disk",

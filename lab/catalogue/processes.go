@@ -7,7 +7,7 @@ var processes = []Entry{
 		Happens: "the warden empties the instance, the lease is released with that proof, the best standby takes it; the old primary follows again",
 		Sees:    "events `postgres_ended`, `lease_released`, `leader_changed`"},
 	{Number: 2, Name: "kill-postmaster-busy-backend", CI: true,
-		Fault:   "the same while a backend is busy for 30 s and would then commit",
+		Fault:   "the same while a backend is busy for 15 s and would then commit",
 		Happens: "the backend is killed with the rest, its client is never acknowledged",
 		Sees:    "as above"},
 	{Number: 3, Name: "kill-node",

@@ -54,6 +54,11 @@ func TestGoodHistoryPasses(t *testing.T) {
 	}
 }
 
+// unseen removes all looks: what nobody saw may be there or not.
+func unseen(h *History) {
+	h.Ops = slices.DeleteFunc(h.Ops, func(o Op) bool { return o.Kind == Look })
+}
+
 // TestBadHistoriesFail: each fault is put into the good history, and each must be named.
 func TestBadHistoriesFail(t *testing.T) {
 	add := func(ops ...Op) func(*History, map[string][]Row) {
@@ -75,6 +80,8 @@ func TestBadHistoriesFail(t *testing.T) {
 		"duplicated":                {row("b", Row{ID: 4}), "b has 1 rows more than once: [4]"},
 		"refused and there":         {row("b", Row{ID: 90}), "told that they were refused: [90]"},
 		"nobody's":                  {row("b", Row{ID: 77}), "that nobody wrote: [77]"},
+		"unknown on one only":       {func(h *History, rows map[string][]Row) { unseen(h); without("b", 3)(h, rows) }, "a and b differ in 1 rows: [{ID:3 Key:0 Value:0}]"},
+		"register on one only":      {row("a", Row{Key: 2, Value: 70}), "a and b differ in 1 rows: [{ID:0 Key:2 Value:70}]"},
 		"dirty read":                {without("b", 3), "1 rows that were read by clients do not exist"},
 		"backwards after an ack":    {add(look(320, 330, 5, 3, 2, 1)), "does not show row 4"},
 		"backwards after a look":    {add(look(320, 330, 5, 4, 2, 1)), "does not show row 3"},
@@ -127,7 +134,7 @@ func TestUnknownMayBeEither(t *testing.T) {
 			t.Errorf("%s: %q", name, r.Problems)
 		}
 	}
-	h.Ops = slices.DeleteFunc(h.Ops, func(o Op) bool { return o.Kind == Look })
+	unseen(&h)
 	for _, member := range []string{"a", "b"} {
 		rows[member] = slices.Delete(rows[member], 2, 3)
 	}
@@ -149,6 +156,11 @@ func TestAllowedLossIsMeasured(t *testing.T) {
 	bounds.LossBytesMax = 99
 	if r := Check(h, rows, bounds); r.OK() {
 		t.Error("more was lost than is allowed, and nothing is said")
+	}
+	bounds.LossBytesMax = 100
+	rows["b"] = append(rows["b"], Row{ID: 2})
+	if r := Check(h, rows, bounds); r.OK() {
+		t.Error("an allowed loss on one member only, and nothing is said")
 	}
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -17,8 +18,43 @@ func checkRows(h History, rowsOnMembers map[string][]Row, bounds Bounds, r *Repo
 	for _, member := range slices.Sorted(maps.Keys(rowsOnMembers)) {
 		checkMember(member, ids(rowsOnMembers[member]), ops, bounds, lost, r)
 	}
+	checkSame(rowsOnMembers, r)
 	r.Lost = len(lost)
 	checkLossBytes(ops, lost, bounds, r)
+}
+
+// checkSame: whatever was told to whom, the members hold the same, row by row. A write of unknown outcome
+// may be there or not, but not on one of them only; neither does an allowed loss allow that.
+func checkSame(rowsOnMembers map[string][]Row, r *Report) {
+	members := slices.Sorted(maps.Keys(rowsOnMembers))
+	for i, member := range members {
+		if i == 0 {
+			continue
+		}
+		if other := differing(rowsOnMembers[members[0]], rowsOnMembers[member]); len(other) > 0 {
+			r.problem("%s and %s differ in %d rows: %+v", members[0], member, len(other), other[:min(10, len(other))])
+		}
+	}
+}
+
+// differing lists the rows that are not equally often in both.
+func differing(a, b []Row) (rows []Row) {
+	more := map[Row]int{}
+	for _, row := range a {
+		more[row]++
+	}
+	for _, row := range b {
+		more[row]--
+	}
+	for row, n := range more {
+		if n != 0 {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Value, b.Value))
+	})
+	return rows
 }
 
 // ids counts how often each row is there.

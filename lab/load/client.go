@@ -80,6 +80,9 @@ func (k *client) ask(o history.Op, sql string, read func(*history.Op, [][]string
 	})
 	select {
 	case done := <-answered:
+		if done.Outcome != history.Unknown && o.Kind != history.Get {
+			k.givenUp = 0 // a read of a register comes before each write of it, and waits for no standby
+		}
 		if c.pg.IsClosed() || done.Outcome == history.Unknown {
 			k.c = nil
 			k.drop(c)

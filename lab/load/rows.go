@@ -20,6 +20,9 @@ func (l *Load) Rows(limit time.Duration) (map[string][]history.Row, error) {
 		return nil, fmt.Errorf("no primary to read from: %w", err)
 	}
 	defer p.close()
+	if err := settled(ctx, p); err != nil {
+		return nil, err
+	}
 	at, err := p.exec("SELECT pg_current_wal_flush_lsn()")
 	if err != nil {
 		return nil, err
@@ -31,6 +34,21 @@ func (l *Load) Rows(limit time.Duration) (map[string][]history.Row, error) {
 		}
 	}
 	return rows, nil
+}
+
+// settled waits until the primary has no backend of these clients any more. Statements outlive the clients
+// that dropped their connections: one that commits between the reads of two members would
+// look like a difference of these.
+func settled(ctx context.Context, p *conn) error {
+	for {
+		left, err := p.exec("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lab' AND pid <> pg_backend_pid()")
+		if err != nil || left[0][0] == "0" {
+			return err
+		}
+		if time.Sleep(retryPause); ctx.Err() != nil {
+			return fmt.Errorf("%s statements of clients that have gone are still under way: %w", left[0][0], ctx.Err())
+		}
+	}
 }
 
 func (c Config) rowsOn(ctx context.Context, m Member, lsn string) ([]history.Row, error) {

@@ -71,13 +71,20 @@ func (v *Volume) ioctl(request uintptr, arg uint32) error {
 	if v.SizeMB == 0 {
 		return fmt.Errorf("%s of %s: %w", v.Name, v.host.Name, errNoDisk)
 	}
-	f, err := os.Open(v.Dir)
+	if err := ioctl(v.Dir, request, arg); err != nil {
+		return fmt.Errorf("%s of %s: %w", v.Name, v.host.Name, err)
+	}
+	return nil
+}
+
+func ioctl(dir string, request uintptr, arg uint32) error {
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&arg))); errno != 0 {
-		return fmt.Errorf("%s of %s: ioctl %#x: %w", v.Name, v.host.Name, request, errno)
+		return fmt.Errorf("ioctl %#x: %w", request, errno)
 	}
 	return nil
 }

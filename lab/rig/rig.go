@@ -100,6 +100,9 @@ func (r *Rig) Close() {
 	r.once.Do(func() {
 		for _, h := range r.Hosts {
 			h.Thaw()
+			for _, v := range h.Volumes {
+				_ = v.Thaw() // who waits for a frozen disk cannot be killed
+			}
 			h.KillAll()
 		}
 		for _, h := range r.Hosts {

@@ -16,6 +16,9 @@ var ours = regexp.MustCompile(`^(lab(\d+)[a-z])(-|$)`)
 // clean up). The process ID in each name says whose it is; a live one's is never touched.
 func Sweep() {
 	for _, id := range leftIDs() {
+		for _, dir := range mountsOf(id) {
+			_ = ioctl(dir, fiThaw, 0) // who waits for a frozen disk cannot be killed
+		}
 		sweepGroups(id)
 		sweepMounts(id)
 		spaces, _ := filepath.Glob("/run/netns/" + id + "-*")
@@ -76,10 +79,17 @@ func sweepGroups(id string) {
 }
 
 func sweepMounts(id string) {
+	for _, dir := range mountsOf(id) {
+		_ = tool("umount", "-l", dir)
+	}
+}
+
+func mountsOf(id string) (dirs []string) {
 	text, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], join(os.TempDir(), id+"-")) {
-			_ = tool("umount", "-l", f[1])
+			dirs = append(dirs, f[1])
 		}
 	}
+	return dirs
 }
