@@ -206,6 +206,50 @@ func TestFreezeAndThrottleOfADisk(t *testing.T) {
 	must(t, v.Unthrottle())
 }
 
+// TestFrozenDisksCanBeTakenDown: whoever waits for one cannot be killed before it is thawed, by Close as by
+// Sweep, which knows no more than the mounts of a rig.
+func TestFrozenDisksCanBeTakenDown(t *testing.T) {
+	r := newRig(t, Spec{Hosts: 1, Disks: Disks{DataMB: 32}})
+	v := r.Hosts[0].Volumes["data"]
+	write := Command{Args: []string{"dd", "if=/dev/zero", "of=" + filepath.Join(v.Dir, "a"), "count=1", "oflag=dsync", "status=none"}}
+	must(t, v.Freeze())
+	first, err := r.Hosts[0].Start(write)
+	must(t, err)
+	hangs(t, r.Hosts[0])
+	thawMounts(r.ID)
+	select {
+	case <-first.Ended:
+	case <-time.After(5 * time.Second):
+		t.Error("a swept volume is still frozen")
+	}
+	must(t, v.Freeze())
+	second, err := r.Hosts[0].Start(write)
+	must(t, err)
+	hangs(t, r.Hosts[0])
+	began := time.Now()
+	r.Close()
+	if took := time.Since(began); took > 8*time.Second { // KillAll gives up after 10 s
+		t.Errorf("Close took %v", took)
+	}
+	<-second.Ended
+}
+
+// hangs waits until a process of the host is in uninterruptible sleep (D).
+func hangs(t *testing.T, h *Host) {
+	t.Helper()
+	if !until(5*time.Second, func() bool {
+		for _, p := range h.Processes() {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+			if p.Exe == "dd" && strings.Contains(string(stat), ") D ") {
+				return true
+			}
+		}
+		return false
+	}) {
+		t.Fatal("no writer hangs")
+	}
+}
+
 // TestNothingIsLeft: what Close leaves would be found by nobody.
 func TestNothingIsLeft(t *testing.T) {
 	r := newRig(t, Spec{Hosts: 2, Disks: Disks{DataMB: 16}})

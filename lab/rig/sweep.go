@@ -16,9 +16,7 @@ var ours = regexp.MustCompile(`^(lab(\d+)[a-z])(-|$)`)
 // clean up). The process ID in each name says whose it is; a live one's is never touched.
 func Sweep() {
 	for _, id := range leftIDs() {
-		for _, dir := range mountsOf(id) {
-			_ = ioctl(dir, fiThaw, 0) // who waits for a frozen disk cannot be killed
-		}
+		thawMounts(id)
 		sweepGroups(id)
 		sweepMounts(id)
 		spaces, _ := filepath.Glob("/run/netns/" + id + "-*")
@@ -75,6 +73,13 @@ func sweepGroups(id string) {
 	until(5*time.Second, func() bool { return len(g.pids()) == 0 })
 	for _, top := range own {
 		removeTree(join(top, id))
+	}
+}
+
+// thawMounts comes before any killing: who waits for a frozen disk cannot be killed.
+func thawMounts(id string) {
+	for _, dir := range mountsOf(id) {
+		_ = ioctl(dir, fiThaw, 0)
 	}
 }
 
