@@ -117,7 +117,7 @@ func TestNobodyWithoutCertificate(t *testing.T) {
 func handshake(addr string, conf *tls.Config) error {
 	conf = conf.Clone()
 	conf.NextProtos = []string{"h2"}
-	conn, err := tls.Dial("tcp", addr, conf)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 20 * time.Second}, "tcp", addr, conf)
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,12 @@ func handshake(addr string, conf *tls.Config) error {
 func TestNewCertificateFilesAreUsed(t *testing.T) {
 	c := newCluster(t, "n1")
 	conf := c.ca.ClientTLS(t, c.ca.Issue(t, c.dir, "client"))
+	addrs := []string{c.config("n1").ClientListen, c.config("n1").PeerListen}
+	for _, addr := range addrs {
+		servedSerial(t, addr, conf) // etcd is ready before it has read the files for its clients
+	}
 	renewed := c.ca.Issue(t, c.dir, "n1").Serial
-	for _, addr := range []string{c.config("n1").ClientListen, c.config("n1").PeerListen} {
+	for _, addr := range addrs {
 		if served := servedSerial(t, addr, conf); served.Cmp(renewed) != 0 {
 			t.Errorf("%s serves certificate %x, not the renewed %x", addr, served, renewed)
 		}
@@ -142,7 +146,7 @@ func TestNewCertificateFilesAreUsed(t *testing.T) {
 
 func servedSerial(t *testing.T, addr string, conf *tls.Config) *big.Int {
 	t.Helper()
-	conn, err := tls.Dial("tcp", addr, conf)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 20 * time.Second}, "tcp", addr, conf)
 	if err != nil {
 		t.Fatal(err)
 	}
