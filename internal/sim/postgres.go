@@ -290,7 +290,7 @@ func (p *server) exited(text string) {
 func (p *server) halt() {
 	p.group.kill()
 	p.open, p.promoting, p.waiting, p.state = false, false, nil, core.StateStopped
-	p.receiver, p.n.blind = receiver{}, false
+	p.receiver = receiver{}
 	for j, m := range p.n.w.nodes {
 		p.dropSender(j)
 		if s := m.pg.senders[p.n.i]; s.live { // also one that this end has not heard of yet
