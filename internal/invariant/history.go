@@ -116,15 +116,19 @@ func (h *History) justThawed(member int, at time.Duration) bool {
 }
 
 // notForgotten is I2 from the other side: what a deposed primary still acknowledges is on
-// whoever has opened since.
+// whoever opened last.
 func (h *History) notForgotten(r reign, commit int) {
 	if !h.Sync || h.Has == nil {
 		return
 	}
+	newest := r
 	for _, later := range h.reigns {
-		if later.term > r.term && !h.Has(later.member, commit) {
-			h.found.add("I2", "member %d (term %d) acknowledges commit %d, and member %d has opened term %d without it", r.member, r.term, commit, later.member, later.term)
+		if later.term > newest.term {
+			newest = later
 		}
+	}
+	if newest.term > r.term && !h.Has(newest.member, commit) {
+		h.found.add("I2", "member %d (term %d) acknowledges commit %d, and member %d has opened term %d without it", r.member, r.term, commit, newest.member, newest.term)
 	}
 }
 

@@ -125,6 +125,18 @@ func TestHistory(t *testing.T) {
 			h.Acknowledge(1, 2, 20, 21)
 			h.Acknowledge(0, 3, 19, 23)
 		}, ""},
+		"… which the new primary has not": {func(h *History) {
+			h.Has = func(member, _ int) bool { return member == 0 }
+			h.Opened(0, 1, false, all)
+			h.Opened(1, 2, false, all)
+			h.Acknowledge(0, 3, 19, 23)
+		}, "I2"},
+		"the leader of the end lacks a commit": {func(h *History) {
+			h.Has = func(member, _ int) bool { return member == 0 }
+			h.Opened(0, 1, false, all)
+			h.Acknowledge(0, 3, 19, 23)
+			h.Final(1)
+		}, "I2"},
 		"who never opened acknowledges": {func(h *History) { h.Acknowledge(0, 1, 1, 2) }, "I1"},
 		"an acknowledged commit is lost": {func(h *History) {
 			h.Opened(0, 1, false, all)

@@ -43,6 +43,7 @@ const (
 	SlowPromotion  FaultKind = "slow_promotion"
 	SlowReplay     FaultKind = "slow_replay"
 	SlowStop       FaultKind = "slow_stop"
+	SlowReads      FaultKind = "slow_reads" // a tick may get the facts of a read from before
 	WipeData       FaultKind = "wipe_data"
 	LoseSlot       FaultKind = "lose_slot"
 	Switchover     FaultKind = "switchover"
@@ -72,7 +73,7 @@ func (f Fault) String() string {
 // allowedFaults leaves out what a cluster of this kind cannot bear by its own promises.
 func allowedFaults(o *Options) []FaultKind {
 	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
-		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, LoseSlot,
+		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, SlowReads, LoseSlot,
 		Switchover, RestartAll, Reinit, Pause, StopAgent, ChangeK, ChangeTTL}
 	if o.Durability == spec.DurabilitySync {
 		// A pause that no clock shows, a backend that outlives its warden, and a warden that stands
@@ -169,7 +170,7 @@ func (w *World) apply(f Fault) (end func()) {
 		return w.powerOffAll(f)
 	case CutPair, CutOneWay, Isolate, IsolateIn, IsolateOut, Split, Bridge, CutStore:
 		return w.cutAll(w.pairs(f))
-	case Loss, SlowNetwork, SlowPromotion, SlowReplay, SlowStop:
+	case Loss, SlowNetwork, SlowPromotion, SlowReplay, SlowStop, SlowReads:
 		return w.slowness(f)
 	case StallStore, DeposeStore, StaleStore, WipeStore:
 		return w.store.fault(f)
@@ -243,6 +244,9 @@ func (w *World) slowness(f Fault) func() {
 	case SlowPromotion:
 		w.promoteSlow += far
 		return func() { w.promoteSlow -= far }
+	case SlowReads:
+		w.slowReads++
+		return func() { w.slowReads-- }
 	case SlowReplay:
 		w.replaySlow += far
 		return func() { w.replaySlow -= far }

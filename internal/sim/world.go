@@ -32,6 +32,7 @@ type World struct {
 	inits     int
 
 	promoteSlow, replaySlow, stopSlow time.Duration // windows of slowness, in force now
+	slowReads                         int
 
 	written []time.Duration // by uid: when the record was written
 	commit  []bool          // by uid: a client's
