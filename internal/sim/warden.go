@@ -82,7 +82,6 @@ func (d *wardenProc) fence(reason string) {
 		return
 	}
 	d.n.w.note(d.n, "fence", int(d.permit.Term), "%s", reason)
-	d.n.blind = false
 	d.kill()
 }
 
@@ -95,6 +94,7 @@ func (d *wardenProc) kill() {
 	d.killing = true
 	d.group.after(d.n.w.upTo(30*time.Millisecond), func() { // backends die one by one
 		d.n.pg.halt()
+		d.n.blind = false
 		d.group.after(d.n.w.between(time.Millisecond, 30*time.Millisecond), d.emptied)
 	})
 }
