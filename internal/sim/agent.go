@@ -222,6 +222,10 @@ func (a *agent) tellPlan(plan core.Plan) {
 		if s.Kind == core.StepPutLease && s.Why.Code == "renew" {
 			continue
 		}
+		if a.n.w.story == nil {
+			a.n.w.note(a.n, "plan", len(plan.Steps), "")
+			continue
+		}
 		a.n.w.note(a.n, "plan", len(plan.Steps), "%s: %s", s.Kind, s.Why)
 	}
 }

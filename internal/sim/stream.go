@@ -126,7 +126,9 @@ func (p *server) receive(from *server, conn int, data []int32, tl wal.Timeline, 
 	if len(data) > len(p.wal) {
 		p.wal = append(p.wal, data[len(p.wal):]...)
 		p.timeline, p.history = tl, history
-		p.n.w.tell(p.n, "receive", "up to record %d", data[len(data)-1])
+		if w := p.n.w; w.story != nil {
+			w.tell(p.n, "receive", "up to record %d", data[len(data)-1])
+		}
 		p.replay()
 	}
 	p.confirm(from, conn, len(p.wal))
