@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&b.record, "record", "", "append the result to this file")
 	f.StringVar(&b.regressions, "regressions", "", "append seeds that break an invariant to this file")
 	f.BoolVar(&b.first, "first", false, "stop at the first seed that breaks an invariant")
-	only := f.String("mutants", "", "score the simulator by its mutants: all, or the name of one; -n is how many seeds each gets (default 20000)")
+	only := f.String("mutants", "", "score the simulator by its mutants: all, or the name of one; -n is how many seeds each gets (default 100000)")
 	durability := f.String("durability", "", "sync or async; empty: as the seed draws")
 	f.IntVar(&b.pinned.Members, "members", 0, "how many members; 0: as the seed draws")
 	if err := f.Parse(args); err != nil {
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) error {
 	b.pinned.Durability = spec.Durability(*durability)
 	if *only != "" {
 		if b.count == 0 {
-			b.count = 20_000
+			b.count = 100_000
 		}
 		return score(ctx, *only, b.count)
 	}
