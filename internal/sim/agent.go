@@ -39,7 +39,6 @@ type agent struct {
 	good             map[string]string
 	job              core.Job
 	jobs             int
-	askedStop        time.Duration
 	promotedTerm     uint64
 	promotedAt       time.Duration
 

@@ -22,11 +22,11 @@ type peerView struct {
 // status is what a member says of itself, as agent.status does: the last decision, with
 // facts of now.
 type status struct {
-	instance           core.Instance
-	job                core.Job
-	term, beat         uint64
-	vacant, rejected   bool
-	stopping, answered bool
+	instance         core.Instance
+	job              core.Job
+	term, beat       uint64
+	vacant, rejected bool
+	stopping         bool
 }
 
 func (a *agent) status() status {

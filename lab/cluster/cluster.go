@@ -27,9 +27,7 @@ type Config struct {
 	Spec  string                 // YAML of the cluster's spec; empty: pgherd's defaults
 	Env   []string               // of every agent, and so of PostgreSQL: LD_PRELOAD of a shim and its files
 	EnvOf func(*Member) []string // more of each member's
-	// PlainWAL leaves the WAL inside the data directory although the rig has a volume for it.
-	PlainWAL bool
-	Agent    []string // more flags of `pgherd run`
+	Agent []string               // more flags of `pgherd run`
 	// Witnesses of the hosts, the last ones, vote and run no PostgreSQL.
 	Witnesses int
 }
@@ -117,7 +115,7 @@ func (c *Cluster) place(h *rig.Host) *Member {
 	}
 	m.StateDir = filepath.Join(h.Volumes["state"].Dir, "pgherd")
 	m.DataDir = filepath.Join(h.Volumes["data"].Dir, "pg")
-	if h.Volumes["wal"].SizeMB > 0 && !c.Config.PlainWAL {
+	if h.Volumes["wal"].SizeMB > 0 {
 		m.WALDir = filepath.Join(h.Volumes["wal"].Dir, "pg")
 	}
 	return m

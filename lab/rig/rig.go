@@ -145,16 +145,6 @@ func (r *Rig) HealAll() error {
 	return errors.Join(errs...)
 }
 
-// Host gives a host by its name.
-func (r *Rig) Host(name string) *Host {
-	for _, h := range r.Hosts {
-		if h.Name == name {
-			return h
-		}
-	}
-	return nil
-}
-
 // tool runs one program of the system to its end.
 func tool(name string, args ...string) error { return toolIn("", name, args...) }
 
