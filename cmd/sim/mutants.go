@@ -53,7 +53,7 @@ var mutants = []mutant{
 		{guard, "if g.Term != 0 && seen > g.Term {", "if false {"},
 		{permit, "if deadline <= now {", "if false {"},
 		{permit, "return p.Deadline != 0 && now >= p.Deadline", "return p.Deadline != 0 && now >= p.Deadline && now < p.Deadline"}}},
-	{"postmaster-only", "the fence kills the postmaster and not the backends", []edit{{simWarden, "\t\td.n.pg.halt()\n\t\td.n.blind = false\n", "\t\td.group.after(18*time.Second, d.n.pg.halt)\n"}}},
+	{"postmaster-only", "the fence kills the postmaster and not the backends", []edit{{simWarden, "// backends die one by one\n\t\td.n.pg.halt()\n", "\n\t\td.group.after(18*time.Second, d.n.pg.halt)\n"}}},
 	{"released-while-running", "an agent that is told to stop gives the lease back before PostgreSQL has stopped", []edit{{lease, "\tif d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {\n\t\td.release(because(\"stopped\"", "\tif d.v.Local.Warden.Alive {\n\t\td.release(because(\"stopped\""}}},
 	{"shorter-ttl-at-once", "a shorter ttl in the spec counts before the holder's trust is used up", []edit{{lease, "if want.TTL < now.TTL || want.TTL-want.Margin < now.TTL-now.Margin {", "if false {"}}},
 	{"fence-forgotten", "a member that accepts writes without a lease is left alone, by the agent and by the warden", []edit{{rejoin, "\tif !d.mayWrite() {\n\t\treturn false", "\tif true {\n\t\treturn false"}, {permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},

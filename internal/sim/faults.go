@@ -43,6 +43,7 @@ const (
 	SlowPromotion  FaultKind = "slow_promotion"
 	SlowReplay     FaultKind = "slow_replay"
 	SlowStop       FaultKind = "slow_stop"
+	SlowStart      FaultKind = "slow_start"
 	SlowReads      FaultKind = "slow_reads" // a tick may get the facts of a read from before
 	WipeData       FaultKind = "wipe_data"
 	LoseSlot       FaultKind = "lose_slot"
@@ -73,7 +74,7 @@ func (f Fault) String() string {
 // allowedFaults leaves out what a cluster of this kind cannot bear by its own promises.
 func allowedFaults(o *Options) []FaultKind {
 	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
-		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, SlowReads, LoseSlot,
+		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, SlowStart, SlowReads, LoseSlot,
 		Switchover, RestartAll, Reinit, Pause, StopAgent, ChangeK, ChangeTTL}
 	if o.Durability == spec.DurabilitySync {
 		// A pause that no clock shows, a backend that outlives its warden, and a warden that stands
@@ -170,7 +171,7 @@ func (w *World) apply(f Fault) (end func()) {
 		return w.powerOffAll(f)
 	case CutPair, CutOneWay, Isolate, IsolateIn, IsolateOut, Split, Bridge, CutStore:
 		return w.cutAll(w.pairs(f))
-	case Loss, SlowNetwork, SlowPromotion, SlowReplay, SlowStop, SlowReads:
+	case Loss, SlowNetwork, SlowPromotion, SlowReplay, SlowStop, SlowStart, SlowReads:
 		return w.slowness(f)
 	case StallStore, DeposeStore, StaleStore, WipeStore:
 		return w.store.fault(f)
@@ -244,6 +245,9 @@ func (w *World) slowness(f Fault) func() {
 	case SlowPromotion:
 		w.promoteSlow += far
 		return func() { w.promoteSlow -= far }
+	case SlowStart:
+		w.startSlow += far
+		return func() { w.startSlow -= far }
 	case SlowReads:
 		w.slowReads++
 		return func() { w.slowReads-- }
@@ -289,6 +293,10 @@ func (w *World) operate(f Fault) func() {
 		}
 		s.next(&r.OperationRevision, r.OperationRevision)
 		r.Operation = op
+		if f.Kind == Switchover && f.N&256 != 0 {
+			s.changed()
+			return func() { w.insist(f) }
+		}
 	case Reinit:
 		if w.nodes[f.Node].witness || s.requests[f.Node] != nil {
 			return nil
@@ -310,6 +318,19 @@ func (w *World) operate(f Fault) func() {
 	}
 	s.changed()
 	return nil
+}
+
+// insist is an operator whose switchover was taken back, and who asks again at once.
+func (w *World) insist(f Fault) {
+	if w.healed > 0 {
+		return
+	}
+	if op := w.store.records.Operation; op.Active() {
+		w.after(100*time.Millisecond, func() { w.insist(f) })
+		return
+	} else if op != nil && op.Phase == core.PhaseAborted {
+		w.operate(f)
+	}
 }
 
 func pickInt(n int, from ...int) int { return from[n%len(from)] }

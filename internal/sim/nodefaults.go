@@ -21,7 +21,11 @@ func (n *node) fault(f Fault) (end func()) {
 	case FreezeWarden:
 		n.warden.group.freeze()
 		n.frozenFence++
-		return func() { n.frozenFence--; n.warden.group.thaw() }
+		return func() {
+			n.frozenFence--
+			n.resumedAt = n.w.now // what it does first is to kill, which takes its moment
+			n.warden.group.thaw()
+		}
 	case FreezeNode, HideNode:
 		return n.pause(f.Kind == HideNode)
 	case PowerOff:
@@ -131,6 +135,7 @@ func (n *node) powerOff() {
 	}
 	n.agent.kill()
 	n.pg.halt()
+	n.blind = false // no trust outlives the agent and the warden
 	n.warden.group.kill()
 	n.warden.alive = false
 	n.w.note(n, "power", 0, "the power is off")

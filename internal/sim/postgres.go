@@ -140,7 +140,7 @@ func (p *server) start() {
 	}
 	p.receiver = receiver{}
 	w.note(p.n, "start", len(p.wal), "PostgreSQL starts, standby %v, %d records, control %q", p.signal, len(p.wal), p.control)
-	d := 30*time.Millisecond + w.upTo(w.o.Start)
+	d := 30*time.Millisecond + w.upTo(w.o.Start+w.startSlow)
 	if p.full > 0 {
 		p.group.after(d/4, func() { p.exited("exit code 1") })
 		return

@@ -79,7 +79,7 @@ func (w *World) heal(undos []*undo) {
 	for _, u := range undos {
 		u.run()
 	}
-	w.lossPct, w.slowBy, w.promoteSlow, w.replaySlow, w.stopSlow = 0, 0, 0, 0, 0
+	w.lossPct, w.slowBy, w.promoteSlow, w.replaySlow, w.stopSlow, w.startSlow = 0, 0, 0, 0, 0, 0
 	w.o.Promote, w.o.Start, w.o.Stop = min(w.o.Promote, time.Second), min(w.o.Start, time.Second), min(w.o.Stop, time.Second)
 	w.o.TailOneIn = 0
 	w.note(nil, "heal", 0, "all faults end")

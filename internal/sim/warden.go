@@ -94,7 +94,6 @@ func (d *wardenProc) kill() {
 	d.killing = true
 	d.group.after(d.n.w.upTo(30*time.Millisecond), func() { // backends die one by one
 		d.n.pg.halt()
-		d.n.blind = false
 		d.group.after(d.n.w.between(time.Millisecond, 30*time.Millisecond), d.emptied)
 	})
 }

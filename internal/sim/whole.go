@@ -46,7 +46,7 @@ func (w *World) lacks() string {
 		if n.witness || n == p {
 			continue
 		}
-		if !n.pg.receiver.live || n.pg.receiver.from != p.i || !p.pg.senders[i].live {
+		if n.pg.state != core.StateRunning || !n.pg.receiver.live || n.pg.receiver.from != p.i || !p.pg.senders[i].live {
 			return n.name + " does not stream"
 		}
 		if slices.Contains(w.store.records.Lease.Sync.Members, n.name) {

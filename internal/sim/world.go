@@ -31,8 +31,8 @@ type World struct {
 	uids      int32
 	inits     int
 
-	promoteSlow, replaySlow, stopSlow time.Duration // windows of slowness, in force now
-	slowReads                         int
+	promoteSlow, replaySlow, stopSlow, startSlow time.Duration // windows of slowness, in force now
+	slowReads                                    int
 
 	written []time.Duration // by uid: when the record was written
 	commit  []bool          // by uid: a client's
