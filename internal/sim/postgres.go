@@ -130,6 +130,9 @@ func (p *server) write(client bool) int32 {
 	return uid
 }
 
+// startMax leaves a start that is under way when all heals less than liveness allows.
+const startMax = 15 * time.Second
+
 // start is the postmaster's beginning, as standby.signal says.
 func (p *server) start() {
 	w := p.n.w
@@ -140,7 +143,7 @@ func (p *server) start() {
 	}
 	p.receiver = receiver{}
 	w.note(p.n, "start", len(p.wal), "PostgreSQL starts, standby %v, %d records, control %q", p.signal, len(p.wal), p.control)
-	d := 30*time.Millisecond + w.upTo(w.o.Start+w.startSlow)
+	d := 30*time.Millisecond + w.upTo(min(w.o.Start+w.startSlow, startMax))
 	if p.full > 0 {
 		p.group.after(d/4, func() { p.exited("exit code 1") })
 		return
