@@ -257,15 +257,18 @@ func TestSizes(t *testing.T) {
 
 // The core stays small and is tested more than anything else.
 func TestCoreIsSmallAndTested(t *testing.T) {
-	code, tests := 0, 0
+	code, rules, tests := 0, 0, 0
 	for _, s := range sources(t) {
 		if !s.in("internal/core") {
 			continue
 		}
 		if s.test {
 			tests += strings.Count(s.text, "\n")
-		} else {
-			code += codeLines(s.text)
+			continue
+		}
+		code += codeLines(s.text)
+		if !slices.Contains(coreVocabulary, filepath.Base(s.path)) {
+			rules += codeLines(s.text)
 		}
 	}
 	scripts, err := filepath.Glob(filepath.Join("..", "core", "testdata", "*.txtar"))
@@ -279,18 +282,21 @@ func TestCoreIsSmallAndTested(t *testing.T) {
 		}
 		tests += strings.Count(string(text), "\n")
 	}
-	t.Logf("core: %d lines of code, %d lines of tests", code, tests)
-	if code > coreLinesMax {
-		t.Errorf("core has %d lines of code, more than %d: what is one person to hold in the head?", code, coreLinesMax)
+	t.Logf("core: %d lines of code, %d of them rules, %d lines of tests", code, rules, tests)
+	if rules > coreRulesMax {
+		t.Errorf("core has %d lines of rules, more than %d: what is one person to hold in the head?", rules, coreRulesMax)
 	}
 	if tests < 3*code {
 		t.Errorf("core has %d lines of tests for %d of code; want three times as many", tests, code)
 	}
 }
 
-// coreLinesMax counts lines that are neither empty nor comment. The aim is 1,500 (issue 2), so it
-// may only shrink.
-const coreLinesMax = 1940
+// coreRulesMax counts lines that are neither empty nor comment, in the files that decide: see
+// docs/decisions/2026-11-25-core-counts-its-rules.md. It may only shrink.
+const coreRulesMax = 1850
+
+// coreVocabulary are core's files that name things and decide nothing.
+var coreVocabulary = []string{"view.go", "plan.go", "record.go", "reason.go", "time.go"}
 
 func codeLines(text string) (n int) {
 	for line := range strings.Lines(text) {
