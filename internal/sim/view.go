@@ -105,14 +105,22 @@ func (p *server) oldestLSN() wal.LSN {
 func (p *server) primaryFacts(i *core.Instance) {
 	i.Primary, i.Roles, i.WriteLSN = true, true, p.end()
 	i.SyncNames, i.SyncK = p.conf.Sync.Members, p.conf.Sync.K
-	i.Senders = make([]core.Sender, 0, len(p.senders))
+	p.senderFacts(i)
 	i.Slots = make([]core.Slot, 0, len(p.slots))
 	for j := range p.senders {
+		p.slotFacts(i, j)
+	}
+}
+
+func (p *server) senderFacts(i *core.Instance) {
+	for j := range p.senders {
 		if s := &p.senders[j]; s.live {
+			if i.Senders == nil {
+				i.Senders = make([]core.Sender, 0, len(p.senders))
+			}
 			at := lsnAt(s.flushed)
 			i.Senders = append(i.Senders, core.Sender{Member: memberNames[j], Streaming: true, FlushLSN: at, ReplayLSN: at})
 		}
-		p.slotFacts(i, j)
 	}
 }
 
@@ -125,6 +133,7 @@ func (p *server) slotFacts(i *core.Instance, j int) {
 func (p *server) standbyFacts(i *core.Instance) {
 	i.ReceivedLSN, i.ReplayLSN, i.ReplayDone = p.end(), lsnAt(p.replayed), p.replayed == len(p.wal)
 	i.Receiver, i.Streaming = p.receiver.live, p.receiver.live
+	p.senderFacts(i)
 	for j := range p.slots {
 		p.slotFacts(i, j)
 	}
