@@ -28,6 +28,8 @@ const (
 // KindOf says what a process of a host is; empty for anything else.
 func KindOf(p rig.Process) Kind {
 	switch {
+	case p.Exe == "postgres" && (slices.Contains(p.Args, "-C") || slices.Contains(p.Args, "--version")):
+		return Tool // asked for a setting or its version; a new agent does so beside the running server
 	case p.Exe == "postgres" && filepath.Base(p.Args[0]) == "postgres":
 		return Postmaster
 	case p.Exe == "postgres":
