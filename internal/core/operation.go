@@ -187,7 +187,7 @@ func (d *decider) driveRestart(op Operation) bool {
 		return false
 	}
 	why := because("restart", "%s is next", next)
-	d.do(Step{Kind: StepPutRequest, Member: next, Request: &Request{ID: op.ID, Kind: RequestRestart, Phase: PhaseRequested, By: op.By}, Why: why})
+	d.do(Step{Kind: StepPutRequest, Member: next, Request: &Request{ID: op.ID, Kind: RequestRestart, Phase: PhaseRequested, By: op.By, Of: op.ID}, Why: why})
 	if !op.Pending {
 		d.putOperation(op, why) // after the request: a crash between them restarts a member twice, not never
 	}

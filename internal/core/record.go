@@ -108,6 +108,7 @@ type Request struct {
 	Kind     string `json:"kind"`
 	Phase    string `json:"phase"` // PhaseRequested, PhaseStopping
 	By       string `json:"by,omitempty"`
+	Of       string `json:"of,omitempty"` // the operation that it is a part of: worth nothing without it
 	Revision int64  `json:"-"`
 }
 

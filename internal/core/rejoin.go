@@ -292,6 +292,11 @@ func (d *decider) handleRequest() bool {
 		d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because("reinit_refused", "the primary is the source of all data and is never reinitialised")})
 		return true
 	}
+	if op := d.v.Store.Operation; r.Phase == PhaseRequested && r.Of != "" && !(op.Active() && op.ID == r.Of) {
+		// Its writer gave it up, and asked again or ended the operation; then it landed.
+		d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because("request_late", "operation %s, which asked for it, is over", r.Of)})
+		return true
+	}
 	if r.Phase == PhaseRequested {
 		next := *r
 		next.Phase = PhaseStopping

@@ -389,6 +389,7 @@ func (b *builder) request(drop bool, w words) {
 	}
 	r := Request{ID: "req1", Kind: w[0], Phase: PhaseRequested, By: "ada", Revision: 88}
 	w.text("phase", &r.Phase)
+	w.text("of", &r.Of)
 	s.Request = &r
 }
 

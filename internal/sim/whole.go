@@ -92,7 +92,7 @@ func (w *World) rest(a *agent, plan core.Plan) {
 	}
 	var restless []string
 	for _, s := range plan.Steps {
-		if s.Kind != core.StepPutLease {
+		if s.Kind != core.StepPutLease && s.Why.Code != "request_late" { // a write may land at any time; it is cleared away
 			restless = append(restless, string(s.Kind)+" ("+s.Why.String()+")")
 		}
 	}
