@@ -68,10 +68,14 @@ func cutReplicationOnly(l *Lab) {
 	since := time.Now()
 	l.Cluster.Wait(10*time.Second, "the stall is reported", func() bool {
 		s, ok := p.Status()
-		return ok && (cluster.Has(s, "sync_degraded") || cluster.Has(s, "not_streaming"))
+		return ok && cluster.Has(s, "sync_stalled")
 	})
 	l.Mark("reported after %v", time.Since(since).Round(time.Millisecond))
 	l.Load.WaitAcked(50)
+	l.Cluster.Wait(10*time.Second, "commits go on alone, and that is told", func() bool {
+		s, ok := p.Status()
+		return ok && cluster.Has(s, "sync_degraded") && !cluster.Has(s, "sync_stalled")
+	})
 	l.last(cutFor - time.Since(since))
 }
 

@@ -15,6 +15,7 @@ const (
 	candidate = "internal/core/candidate.go"
 	lease     = "internal/core/lease.go"
 	syncRules = "internal/core/sync.go"
+	quorum    = "internal/core/quorum.go"
 	rejoin    = "internal/core/rejoin.go"
 	operation = "internal/core/operation.go"
 	decide    = "internal/core/decide.go"
@@ -59,12 +60,14 @@ var mutants = []mutant{
 	{"fence-forgotten", "a member that accepts writes without a lease is left alone, by the agent and by the warden", []edit{{rejoin, "\tif !d.mayWrite() {\n\t\treturn false", "\tif true {\n\t\treturn false"}, {permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},
 
 	// What commits wait for.
-	{"widened-before-observed", "the lease promises a standby before it was seen to have everything", []edit{{syncRules, "&& d.switchedOn(r) && d.proven(want):", ":"}}},
-	{"switch-not-awaited", "commits count as kept before the checkpointer has turned waiting on", []edit{{syncRules, "&& d.switchedOn(r) && d.proven(want):", "&& d.proven(want):"}}},
+	{"widened-before-observed", "the lease promises a standby before it was seen to have everything", []edit{{syncRules, "needsProof(r, p, want) && d.switchedOn(r) && d.proven(want)", "needsProof(r, p, want)"}}},
+	{"switch-not-awaited", "commits count as kept before the checkpointer has turned waiting on", []edit{{syncRules, "&& d.switchedOn(r) && d.proven(want)", "&& d.proven(want)"}}},
 	{"measured-by-an-old-read", "what standbys must have is measured by facts from before commits waited", []edit{{syncRules, "d.mem.Proof.On = d.v.Local.ReadAt >= j.EndedAt", "d.mem.Proof.On = true"}}},
-	{"shrinks-postgres-first", "PostgreSQL waits for fewer before the lease says so", []edit{{syncRules, "return SyncSet{Members: r.Members, K: want.K}, p", "return r, want"}}},
-	{"grows-postgres-first", "PostgreSQL waits for a member that the lease does not know", []edit{{syncRules, "return SyncSet{Members: grown, K: r.K}, p", "return r, want"}}},
-	{"empties-postgres-first", "PostgreSQL stops waiting while the lease still promises", []edit{{syncRules, "\t\treturn SyncSet{}, p\n\tcase p.text()", "\t\treturn r, want\n\tcase p.text()"}}},
+	{"shrinks-postgres-first", "PostgreSQL waits for fewer before the lease says so", []edit{{quorum, "return SyncSet{Members: r.Members, K: want.K}, p", "return r, want"}}},
+	{"grows-postgres-first", "PostgreSQL waits for a member that the lease does not know", []edit{{quorum, "return SyncSet{Members: grown, K: r.K}, p", "return r, want"}}},
+	{"empties-postgres-first", "PostgreSQL stops waiting while the lease still promises", []edit{{quorum, "\t\treturn SyncSet{}, p\n\tcase needs", "\t\treturn r, want\n\tcase needs"}}},
+	{"proof-of-another-set", "proof that the wanted set has everything counts while PostgreSQL still waits for another", []edit{{quorum, "return p.text() == want.text() && r.text() != want.text()", "return r.text() != want.text()"}}},
+	{"ignores-zones", "commits are kept on whoever confirms first, in the primary's own failure domain too", []edit{{syncRules, "return m.Tags.Zone != \"\" && m.Tags.Zone == h.Tags.Zone", "return m.Tags.Zone != \"\" && m.Tags.Zone == h.Tags.Zone && false"}}},
 	{"cancels-waiting", "a demotion cancels sessions, which acknowledges what they waited for", []edit{{simServer, "p.state, p.waiting = core.StateStopping, nil", "for _, c := range p.waiting {\n\t\tp.acknowledge(c)\n\t}\n\tp.state, p.waiting = core.StateStopping, nil"}}},
 
 	// Operations and coming back.

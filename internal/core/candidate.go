@@ -253,8 +253,8 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 		}
 	}
 	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin}
-	if k := min(d.spec.SyncStandbys, len(names)); k > 0 && d.synchronous() {
-		l.Sync = SyncSet{Members: names, K: k}
+	if len(names) > 0 && d.synchronous() {
+		l.Sync = d.anyOf(holder, names)
 	}
 	return l
 }

@@ -1,8 +1,11 @@
 package core
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 func (d *decider) condition(code Code, format string, args ...any) {
@@ -20,6 +23,8 @@ func (d *decider) conditions() {
 	d.conditionsOfInstance()
 	if d.inst.Primary {
 		d.conditionsOfCluster()
+	} else {
+		d.mem.Unconfirmed = Unconfirmed{}
 	}
 }
 
@@ -74,8 +79,51 @@ func (d *decider) conditionsOfCluster() {
 			d.condition(CondMemberDown, "%s does not answer: %s", p.Name, orNone(p.Err))
 		}
 	}
-	eligible := d.syncEligible()
-	if want := min(d.spec.SyncStandbys, len(eligible)); d.synchronous() && d.since("degraded", len(d.lease.Sync.Members) < want) > d.spec.Lease.TTL.D() {
-		d.condition(CondDegraded, "commits are kept on %s besides the primary; the spec asks for %d standbys", d.lease.Sync.text(), d.spec.SyncStandbys)
+	if d.synchronous() {
+		d.conditionsOfSync()
 	}
+}
+
+// conditionsOfSync: commits wait for longer than a slow moment, or are kept on fewer than asked.
+func (d *decider) conditionsOfSync() {
+	missing, longest := d.missing()
+	if w := d.unconfirmed(); w > peerFresh {
+		until := "until a standby that has been away for " + d.spec.Lease.TTL.D().String() + " is counted no more"
+		if d.spec.Strict {
+			until = "until enough are back (strict)"
+		}
+		d.condition(CondStalled, "commits have waited for %s for any %d of %s, %s%s", w.Round(time.Second), d.inst.SyncK, strings.Join(d.inst.SyncNames, ", "), until, missing)
+	}
+	want := min(d.spec.SyncStandbys, len(d.syncEligible()))
+	if few := d.since("degraded", d.lease.Sync.K < want); few > 0 && max(few, longest) >= d.spec.Lease.TTL.D() {
+		d.condition(CondDegraded, "commits are kept on %s besides the primary; the spec asks for %d standbys%s", d.lease.Sync.text(), d.spec.SyncStandbys, missing)
+	}
+}
+
+// missing names who could confirm commits and does not stream, and the longest since when.
+func (d *decider) missing() (text string, longest time.Duration) {
+	for _, name := range d.syncEligible() {
+		if at, ok := d.seen["sync:"+name]; ok { // see wantedSync
+			gone := d.v.Now.Sub(at)
+			longest = max(longest, gone)
+			text += "; " + name + " has not streamed for " + gone.Round(time.Second).String()
+		}
+	}
+	return text, longest
+}
+
+// unconfirmed is how long WAL has waited by now for enough of the set. A link that is cut
+// looks like a stream until a timeout ends it; that nobody confirms is seen at once.
+func (d *decider) unconfirmed() time.Duration {
+	var flushed []wal.LSN
+	for _, name := range d.inst.SyncNames {
+		s, _ := d.sender(name) // 0: none
+		flushed = append(flushed, s.FlushLSN)
+	}
+	slices.Sort(flushed)
+	at := len(flushed) - d.inst.SyncK
+	if at < 0 || at >= len(flushed) || flushed[at] >= d.mem.Unconfirmed.LSN {
+		d.mem.Unconfirmed = Unconfirmed{LSN: d.inst.WriteLSN, Since: d.v.Now}
+	}
+	return d.v.Now.Sub(d.mem.Unconfirmed.Since)
 }

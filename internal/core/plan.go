@@ -101,6 +101,7 @@ func (s Step) urgency() int {
 // Memory is what a member remembers between ticks. Losing it may delay, never permit.
 type Memory struct {
 	Proof            SyncProof          `json:"proof,omitzero"`
+	Unconfirmed      Unconfirmed        `json:"unconfirmed,omitzero"`
 	VacantSince      Instant            `json:"vacant_since,omitempty"`
 	VacantTerm       uint64             `json:"vacant_term,omitempty"`
 	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind
@@ -116,6 +117,12 @@ type SyncProof struct {
 	Since Instant `json:"since,omitempty"` // in effect without a break since
 	On    bool    `json:"on,omitempty"`    // see switchedOn
 	LSN   wal.LSN `json:"lsn,omitempty"`   // sampled settleTime later: backends read new settings one by one
+}
+
+// Unconfirmed is the WAL that was written by then, and has not been confirmed by enough standbys since.
+type Unconfirmed struct {
+	LSN   wal.LSN `json:"lsn,omitempty"`
+	Since Instant `json:"since,omitempty"`
 }
 
 // Failure counts attempts in a row.

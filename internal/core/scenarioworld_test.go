@@ -334,6 +334,7 @@ func (b *builder) member(drop bool, name string, w words) {
 	w.number("priority", &m.Tags.Priority)
 	w.flag("no_failover", &m.Tags.NoFailover)
 	w.flag("no_sync", &m.Tags.NoSync)
+	w.text("zone", &m.Tags.Zone)
 	w.flag("witness", &m.Witness)
 }
 

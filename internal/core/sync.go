@@ -3,34 +3,14 @@ package core
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
-// The rule that keeps acknowledged commits electable. Let R, k be the set in the
-// lease and P, p what PostgreSQL waits for. An election must hear |R|-k+1 members of
-// R. Every acknowledged commit is on k of them as long as, at every moment,
-//
-//	P ⊆ R and p ≥ k, for this commit and all before it.
-//
-// So R grows before P does, P shrinks before R does, and R shrinks only when those
-// who stay were seen to have flushed everything that was acknowledged under the
-// larger set. An empty R means "on the holder only" and is always safe to write: it
-// permits nobody else. (CloudNativePG lost data in 47 % of an outside tester's runs
-// by enforcing before observing.)
+// Who is to confirm commits: what is wanted, what is proven, and how it is told. The moves
+// between two sets are in quorum.go.
 
 func (d *decider) synchronous() bool { return d.spec.Durability == spec.DurabilitySync }
-
-// mustHear is how many members of the set an election must hear.
-func (s SyncSet) mustHear() int { return len(s.Members) - s.K + 1 }
-
-func (s SyncSet) text() string {
-	if len(s.Members) == 0 {
-		return "nobody else"
-	}
-	return fmt.Sprintf("any %d of %s", s.K, strings.Join(s.Members, ", "))
-}
 
 // syncSets gives the set to record in the lease now and the set that PostgreSQL
 // is to wait for now: one move towards the wanted set, safe from where we are.
@@ -60,27 +40,8 @@ func (d *decider) syncMove(r, p, want SyncSet) (record, conf SyncSet) {
 		d.condition(CondOverridden, "PostgreSQL waits for %s; pgherd set %s", p.text(), r.text())
 		return SyncSet{}, want
 	}
-	grown := union(r.Members, want.Members)
-	switch {
-	case len(want.Members) == 0 && len(r.Members) > 0:
-		// Nobody is left. First the store says that only we have what comes next, then
-		// (next tick, r is empty) PostgreSQL stops waiting.
-		return SyncSet{}, p
-	case p.text() == want.text() && r.text() != want.text() && d.switchedOn(r) && d.proven(want):
-		return want, want
-	case len(r.Members) == 0:
-		return r, want
-	case want.K < r.K:
-		return SyncSet{Members: r.Members, K: want.K}, p
-	case len(grown) > len(r.Members):
-		return SyncSet{Members: grown, K: r.K}, p
-	}
-	return r, want
-}
-
-// within: every commit that waited for s is on enough of r.
-func (s SyncSet) within(r SyncSet) bool {
-	return s.K >= r.K && !slices.ContainsFunc(s.Members, func(name string) bool { return !slices.Contains(r.Members, name) })
+	proven := needsProof(r, p, want) && d.switchedOn(r) && d.proven(want)
+	return quorumMove(r, p, want, proven)
 }
 
 // switchedOn: PostgreSQL waits for somebody at all. From "nobody" to "somebody" the
@@ -134,7 +95,18 @@ func (d *decider) wantedSync() SyncSet {
 	if d.spec.Strict && len(members) < d.spec.SyncStandbys {
 		members = eligible // waits for members that are not there: commits block, as asked
 	}
-	return SyncSet{Members: members, K: min(d.spec.SyncStandbys, len(members))}
+	return d.anyOf(d.v.Self, members)
+}
+
+// anyOf is the set to keep the holder's commits on, of those who could.
+func (d *decider) anyOf(holder string, names []string) SyncSet {
+	h, _ := d.member(holder)
+	near := func(name string) bool { // who names no zone is a domain of its own
+		m, _ := d.member(name)
+		return m.Tags.Zone != "" && m.Tags.Zone == h.Tags.Zone
+	}
+	names = spread(names, d.spec.SyncStandbys, near, d.counted)
+	return SyncSet{Members: names, K: min(d.spec.SyncStandbys, len(names))}
 }
 
 // counted: the member is part of what commits wait for now.
@@ -165,15 +137,9 @@ func (d *decider) firstSync() SyncSet {
 			names = append(names, name)
 		}
 	}
-	return SyncSet{Members: names, K: min(d.spec.SyncStandbys, len(names))}
+	return d.anyOf(d.v.Self, names)
 }
 
 func (d *decider) sender(name string) (Sender, bool) {
 	return find(d.inst.Senders, func(s Sender) bool { return s.Member == name })
-}
-
-func union(a, b []string) []string {
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

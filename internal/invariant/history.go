@@ -197,6 +197,13 @@ func (h *History) Live(leader, whole, leaderMax, wholeMax time.Duration, restles
 	}
 }
 
+// Elsewhere is I13: with members in another failure domain to keep it, an acknowledged commit is kept there.
+func (h *History) Elsewhere(member, commit int, kept bool) {
+	if !kept {
+		h.found.add("I13", "member %d acknowledges commit %d, which is in no other failure domain, though standbys of others stream", member, commit)
+	}
+}
+
 // Promised is I5 as it is meant: each acknowledged commit is on as many members of the
 // lease's sync set as the lease says.
 func (h *History) Promised(enough func(commit int) bool) {

@@ -160,10 +160,12 @@ func TestHistory(t *testing.T) {
 			h.Acknowledge(0, 1, 10, 11)
 			h.Promised(none)
 		}, "I5"},
-		"nobody leads":      {func(h *History) { h.Live(2, 0, 1, 1, "") }, "I11"},
-		"never whole":       {func(h *History) { h.Live(0, 2, 1, 1, "") }, "I11"},
-		"never at rest":     {func(h *History) { h.Live(0, 0, 1, 1, "n1: configure") }, "I11"},
-		"whole and at rest": {func(h *History) { h.Live(1, 1, 1, 1, "") }, ""},
+		"a commit is kept in one failure domain only": {func(h *History) { h.Elsewhere(0, 1, false) }, "I13"},
+		"a commit is kept in two":                     {func(h *History) { h.Elsewhere(0, 1, true) }, ""},
+		"nobody leads":                                {func(h *History) { h.Live(2, 0, 1, 1, "") }, "I11"},
+		"never whole":                                 {func(h *History) { h.Live(0, 2, 1, 1, "") }, "I11"},
+		"never at rest":                               {func(h *History) { h.Live(0, 0, 1, 1, "n1: configure") }, "I11"},
+		"whole and at rest":                           {func(h *History) { h.Live(1, 1, 1, 1, "") }, ""},
 	} {
 		h := &History{Sync: true}
 		c.play(h)

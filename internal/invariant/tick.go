@@ -13,7 +13,7 @@ import (
 
 // Violation is one invariant that does not hold.
 type Violation struct {
-	ID   string `json:"id"` // "I1" ... "I12"
+	ID   string `json:"id"` // "I1" ... "I13"
 	Text string `json:"text"`
 }
 

@@ -43,15 +43,17 @@ type agent struct {
 	promotedAt       time.Duration
 
 	// The tick.
-	ticking   bool
-	tick      int
-	poked     bool
-	sleep     int // the newest timer counts
-	waitStore bool
-	waitPeers []int
-	endedAt   time.Duration
-	planned   time.Duration
-	stopSince time.Duration
+	ticking             bool
+	tick                int
+	poked               bool
+	sleep               int // the newest timer counts
+	waitStore           bool
+	waitPeers           []int
+	endedAt             time.Duration
+	zonesAt, zonesSince time.Duration
+	zonesK              int
+	planned             time.Duration
+	stopSince           time.Duration
 }
 
 // As in observe and act.
@@ -192,6 +194,7 @@ func (a *agent) arrived() {
 func (a *agent) decide() {
 	w, v := a.n.w, &a.views[a.decided&1]
 	a.look(v)
+	a.seesElsewhere(v)
 	plan := a.decideOn(v)
 	if len(plan.Steps) == 0 {
 		a.ended(v, plan, nil, false)

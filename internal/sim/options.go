@@ -111,6 +111,16 @@ func drawMembers(r *rand.Rand, o *Options) {
 	o.External, o.Fresh = r.IntN(4) == 0, r.IntN(16) == 0
 }
 
+// drawZones has chances of its own, so that a seed without zones stays what it was.
+func drawZones(r *rand.Rand, o *Options) {
+	if r.IntN(4) > 0 {
+		return
+	}
+	for i := range o.Tags {
+		o.Tags[i].Zone = pick(r, "north", "north", "south", "")
+	}
+}
+
 func drawNetwork(r *rand.Rand, o *Options) {
 	o.Latency = pick(r, 200*time.Microsecond, time.Millisecond, 20*time.Millisecond)
 	o.TailOneIn = pick(r, 0, 200, 30)

@@ -386,6 +386,7 @@ func (p *server) acknowledge(c commit) {
 	if l := w.store.records.Lease; l.Holder == p.n.name && !l.Released && w.hist.Sync && len(l.Sync.Members) > 0 && !w.noCopy && !w.onEnough(l.Sync, int(c.uid)) {
 		w.violate("I5", "%s acknowledges commit %d, which is on fewer than %d of %v", p.n.name, c.uid, l.Sync.K, l.Sync.Members)
 	}
+	p.elsewhere(c)
 }
 
 // release acknowledges what sender j's confirmations, by the settings that it has read, now

@@ -61,7 +61,7 @@ func (w *World) lacks() string {
 
 func (w *World) syncEligible(p *node) (n int) {
 	for _, m := range w.nodes {
-		if m != p && !m.witness && !w.o.Tags[m.i].NoSync && !w.o.Tags[m.i].NoFailover {
+		if m != p && w.eligible(m) {
 			n++
 		}
 	}
