@@ -7,7 +7,6 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/store/records"
-	"github.com/pgherd/pgherd/internal/trust"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
@@ -25,12 +24,12 @@ func (r *Runner) putLease(ctx context.Context, s core.Step) error {
 	if s.Lease.Holder != r.Self || s.Lease.Released {
 		return nil
 	}
-	return r.arm(ctx, trust.Until(sent, *s.Lease), s.Lease.Term)
+	return r.arm(ctx, sent, *s.Lease)
 }
 
 // arm gives postgres' guard the new deadline. A deadline that is past already is
 // refused by the warden: then postgres is killed, or must not be promoted.
-func (r *Runner) arm(ctx context.Context, deadline core.Instant, term uint64) error {
+func (r *Runner) arm(ctx context.Context, sent core.Instant, lease core.LeaseRecord) error {
 	if r.Server == nil {
 		return nil
 	}
@@ -38,7 +37,7 @@ func (r *Runner) arm(ctx context.Context, deadline core.Instant, term uint64) er
 	if err != nil {
 		return err
 	}
-	err = c.Arm(ctx, deadline, term)
+	err = c.Renewed(ctx, sent, lease)
 	if errors.Is(err, warden.ErrDeadlinePast) {
 		return fmt.Errorf("the renewal took too long: %w", err)
 	}

@@ -114,7 +114,7 @@ func (a *Agent) buildServer() error {
 	if err := a.server.FinishInit(postgres.Mark{ClusterID: a.id.ClusterID, Member: c.Name}); err != nil {
 		return err
 	}
-	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, allowed: a.mayGuard, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
+	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, allowed: a.mayGuard, watchdog: c.Watchdog, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
 	a.runner.Server, a.runner.Warden = a.server, a.warden.client
 	return nil
 }
@@ -149,7 +149,8 @@ func (a *Agent) buildLoop() {
 	if a.server != nil {
 		a.observer.Local = &observe.LocalSource{
 			Now: warden.BootNow, Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
-			Applied: a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
+			Watchdog: a.o.Config.Watchdog.Mode,
+			Applied:  a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}
 	a.jobs.Wake = func() {

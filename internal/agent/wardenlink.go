@@ -2,19 +2,22 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/warden"
 )
 
 // wardenLink keeps a connection to the warden, and starts one when there is none.
 type wardenLink struct {
-	options warden.Options
-	log     *slog.Logger
-	poke    func()
-	allowed func() error // nil: a new warden may kill what still runs in the data directory
+	options  warden.Options
+	log      *slog.Logger
+	poke     func()
+	watchdog spec.Watchdog
+	allowed  func() error // nil: a new warden may kill what still runs in the data directory
 
 	mu  sync.Mutex
 	now *warden.Client
@@ -69,6 +72,10 @@ func (w *wardenLink) connect(ctx context.Context) error {
 	defer cancel()
 	c, err := warden.Ensure(ctx, w.options)
 	if err != nil {
+		return err
+	}
+	if err := c.Watchdog(ctx, w.watchdog); err != nil && !errors.Is(err, warden.ErrUnsupported) { // older: see observe
+		c.Close()
 		return err
 	}
 	w.mu.Lock()

@@ -51,6 +51,9 @@ func (s *setup) flags(cmd *cobra.Command) {
 	f.BoolVar(&m.Tags.NoFailover, "no-failover", false, "never becomes primary")
 	f.BoolVar(&m.Tags.NoSync, "no-sync", false, "never counted for commits")
 
+	f.StringVar((*string)(&m.Watchdog.Mode), "watchdog", "", "off, automatic, or required: without it this member never leads (default automatic)")
+	f.StringVar(&m.Watchdog.Device, "watchdog-device", "", "the watchdog's path (default "+spec.DefaultWatchdog+")")
+
 	f.StringSliceVar(&m.Store.Endpoints, "store-endpoint", nil, "https://HOST:PORT of an etcd of your own, instead of the embedded one")
 	f.StringVar(&m.Store.Prefix, "store-prefix", "", "key prefix in it")
 	f.StringVar(&m.Store.CAFile, "store-ca-file", "", "its CA")
@@ -75,7 +78,7 @@ func (s *setup) complete() error {
 		}
 	}
 	if m.Witness {
-		m.Postgres = spec.Postgres{}
+		m.Postgres, m.Watchdog = spec.Postgres{}, spec.Watchdog{}
 	}
 	for _, path := range []*string{&m.StateDir, &m.Postgres.DataDir, &m.Postgres.WalDir, &m.Postgres.SocketDir, &m.Postgres.BinDir} {
 		if *path != "" {

@@ -68,7 +68,9 @@ func (d *decider) vacantNew() {
 		d.say("no_data", "the database is to be made here, and the data directory is broken")
 		return
 	}
-	d.take(because("bootstrap", "this member makes the cluster's database"))
+	if !d.unwatched() {
+		d.take(because("bootstrap", "this member makes the cluster's database"))
+	}
 }
 
 // vacantStopped starts stopped data as a standby, so that how far it reaches is known
@@ -129,6 +131,9 @@ func (d *decider) elect() {
 		d.say("no_failover", "this member is tagged no_failover")
 		return
 	}
+	if d.unwatched() {
+		return
+	}
 	heard := d.heard()
 	if d.forced() {
 		d.take(because("forced", "an operator accepts what is lost at %s; heard %s", d.inst.Position(), peerNames(heard)))
@@ -145,7 +150,7 @@ func (d *decider) outranked(heard []Peer) bool {
 	mine, better := d.inst.Position(), 0
 	for _, p := range heard {
 		m, ok := d.member(p.Name)
-		if !ok || m.Tags.NoFailover {
+		if !ok || m.Tags.NoFailover || p.Unwatched {
 			continue
 		}
 		switch p.Instance.Position().Compare(mine) {

@@ -49,6 +49,7 @@ func (d *decider) conditionsOfInstance() {
 	} else if !d.v.Local.Warden.Alive && len(d.report.Reasons) == 0 {
 		d.say("warden_gone", "the warden does not answer yet")
 	}
+	d.conditionOfWatchdog()
 	if j := d.v.Local.Job; j.Err != "" && !j.Running && d.inst.State != StateRunning && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
 		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)
 	}

@@ -149,6 +149,10 @@ func (d *decider) leadStopped() {
 		d.leadWithoutData()
 		return
 	}
+	if d.cannotWatch() {
+		d.awaitsWatchdog()
+		return
+	}
 	if d.handleRequest() {
 		return
 	}
@@ -163,6 +167,9 @@ func (d *decider) leadStopped() {
 		}
 	}
 	d.confirm()
+	if d.awaitsWatchdog() {
+		return
+	}
 	d.start(false, d.conf("", d.firstSync()), because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
 }
 
@@ -185,7 +192,7 @@ func (d *decider) successor() (string, bool) {
 	}
 	heard, best := 0, Peer{}
 	for _, p := range d.v.Peers {
-		if !fresh(p) || p.Stopping || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
+		if !fresh(p) || p.Stopping || p.Unwatched || !p.Instance.Standby() || p.Instance.SystemID != d.v.Store.Cluster.SystemID {
 			continue
 		}
 		in := slices.Contains(d.lease.Sync.Members, p.Name)

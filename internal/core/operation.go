@@ -98,6 +98,8 @@ func (d *decider) candidateFor(op Operation) (string, Reason, bool) {
 			why = because("no_candidate", "%s is tagged no_failover", p.Name)
 		case m.Witness:
 			why = because("no_candidate", "%s is a witness", p.Name)
+		case p.Unwatched:
+			why = because("no_candidate", "%s lacks the watchdog that it requires", p.Name)
 		case p.Stopping:
 			why = because("no_candidate", "%s is stopping", p.Name)
 		case !fresh(p) || !p.Instance.Standby():

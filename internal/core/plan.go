@@ -140,6 +140,7 @@ type Report struct {
 	Trusted    Instant     `json:"trusted,omitempty"` // until when the lease is ours
 	Vacant     bool        `json:"vacant,omitempty"`  // see Peer.Vacant
 	Rejected   bool        `json:"rejected,omitempty"`
+	Unwatched  bool        `json:"unwatched,omitempty"` // must not lead: its watchdog is required and cannot be had
 	Reasons    []Reason    `json:"reasons,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	WakeAt     Instant     `json:"wake_at,omitempty"` // decide again no later than this

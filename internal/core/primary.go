@@ -18,6 +18,9 @@ func (d *decider) promote() {
 		d.say("not_armed", "the warden is not armed for term %d yet", d.lease.Term)
 		return
 	}
+	if d.awaitsWatchdog() {
+		return
+	}
 	if d.inst.Receiver {
 		d.configure(d.standbyConf(""), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
@@ -54,7 +57,9 @@ func (d *decider) leadPrimary(sync SyncSet) {
 		// promotion leaves behind until the next checkpoint.
 		d.job(Step{Kind: StepCheckpoint, ID: "timeline", Why: because("checkpoint", "timeline %d must reach the control file before others can rewind", d.inst.Timeline)})
 	}
-	d.handleRequest()
+	if !d.handleRequest() {
+		d.watchLost()
+	}
 }
 
 // createSlots gives every other data member its slot; a slot whose WAL is gone is

@@ -29,6 +29,7 @@ var laws = []law{
 	{"the lease is given away only when nothing here can write", lawRelease},
 	{"a primary without a lease is fenced", lawFence},
 	{"at most one disruptive step", lawOneDisruptive},
+	{"a watchdog that is required is there before anything is writable", lawWatched},
 	{"paused: nothing disruptive but a fence, unless the agent ends", lawPaused},
 	{"an idle tick in an unhealthy state has a reason", lawReason},
 	{"nothing is written with an old revision or term", lawExpect},
@@ -211,6 +212,23 @@ func lawOneDisruptive(_ Memory, _ View, plan Plan, _ Report) string {
 	}
 	if n > 1 {
 		return fmt.Sprintf("%d disruptive steps", n)
+	}
+	return ""
+}
+
+// lawWatched: with a watchdog that is required and not there, nothing makes this member lead.
+func lawWatched(_ Memory, v View, plan Plan, r Report) string {
+	dog := v.Local.Warden.Watchdog
+	if !dog.Required || dog.State == WatchdogActive {
+		return ""
+	}
+	for _, s := range plan.Steps {
+		if s.Kind == StepPromote || s.Kind == StepStart && !s.Standby {
+			return string(s.Kind) + " without the watchdog"
+		}
+		if s.Kind == StepPutLease && s.Lease.Term > v.Store.Lease.Term && s.Lease.Holder == v.Self && dog.State != WatchdogReady {
+			return "takes the lease without the watchdog"
+		}
 	}
 	return ""
 }
@@ -484,7 +502,8 @@ func drawView(t *rapid.T) View {
 	v := View{Now: drawnNow, Self: pick(t, "self", "a", "a", "b", "x"), Store: drawStore(t), Stopping: pick(t, "stopping", false, false, true)}
 	v.Local = Local{ReadAt: pick(t, "read", v.Now, v.Now.Add(-400*time.Millisecond)),
 		Warden: Warden{Alive: pick(t, "alive", true, true, true, false), Empty: yes(t, "empty"), Deadline: drawInstant(t, "deadline"), Term: pick(t, "warden term", uint64(5), 4),
-			Fenced: yes(t, "fenced"), ExitedAt: drawInstant(t, "exited"), ExitText: pick(t, "exit", "", "signal")},
+			Watchdog: Watchdog{Required: pick(t, "required", false, false, true), State: pick(t, "watchdog", WatchdogOff, WatchdogReady, WatchdogActive, WatchdogAbsent, WatchdogUnavailable), Text: "device", Timeout: pick(t, "timeout", 0, 3*time.Second, time.Minute)},
+			Fenced:   yes(t, "fenced"), ExitedAt: drawInstant(t, "exited"), ExitText: pick(t, "exit", "", "signal")},
 		Data:     Data{State: pick(t, "data", DataPresent, DataPresent, DataPresent, DataAbsent, DataForeign, DataUnmounted, DataUnknown, DataBroken), ClusterID: pick(t, "data cluster", "id", "id", "other"), SystemID: pick(t, "data system", "7", "7", "8"), Text: "why"},
 		Instance: drawInstance(t, "own"), ConfKey: pick(t, "conf", "", "key"), Good: pick(t, "good", nil, map[string]string{"work_mem": "4MB"}), Job: drawJob(t, "own job"),
 	}
@@ -494,7 +513,7 @@ func drawView(t *rapid.T) View {
 		}
 		v.Peers = append(v.Peers, Peer{Name: name, Known: pick(t, "peer known", true, true, false), Age: pick(t, "age", 0, 2*time.Second, 4*time.Second), Err: pick(t, "peer err", "", "", "refused"),
 			Instance: drawInstance(t, name), Job: drawJob(t, name+" job"), Term: pick(t, "peer term", uint64(5), 4), Beat: pick(t, "peer beat", uint64(9), 0, 8), Vacant: yes(t, "peer vacant"),
-			Stopping: pick(t, "peer stopping", false, false, true), Rejected: pick(t, "rejected", false, false, true)})
+			Stopping: pick(t, "peer stopping", false, false, true), Rejected: pick(t, "rejected", false, false, true), Unwatched: pick(t, "unwatched", false, false, true)})
 	}
 	return v
 }

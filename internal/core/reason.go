@@ -59,8 +59,10 @@ const (
 	CondRemoved       Code = "removed"
 	CondStepFailed    Code = "step_failed"
 	CondOverridden    Code = "sync_overridden"
-	CondInvariant     Code = "invariant_broken" // raised by the agent, which watches what core decides
-	CondTwoPrimaries  Code = "two_primaries"    // so too
+	CondWatchdog      Code = "watchdog_unavailable" // automatic: the member goes on without
+	CondUnwatched     Code = "watchdog_required"    // required: the member must not lead
+	CondInvariant     Code = "invariant_broken"     // raised by the agent, which watches what core decides
+	CondTwoPrimaries  Code = "two_primaries"        // so too
 )
 
 type entry struct {
@@ -89,6 +91,8 @@ var catalogue = map[Code]entry{
 	CondWardenGone:    {Error, "the process that guards PostgreSQL is gone; the agent starts a new one"},
 	CondRemoved:       {Error, "this member was removed from the cluster; delete its state_dir and data, or join again under a new token"},
 	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names; pgherd sets it"},
+	CondWatchdog:      {Info, "docs/configuration.md says how pgherd's user gets the device; `watchdog: {mode: off}` in pgherd.yaml goes without one"},
+	CondUnwatched:     {Error, "give pgherd's user the device (docs/configuration.md), or choose `watchdog: {mode: automatic}` in pgherd.yaml; this member does not lead until then"},
 	CondInvariant:     {Error, "this is a defect of pgherd: keep STATE_DIR/journal, `pgherd replay STATE_DIR/journal/journal.jsonl*` shows the decision; report it with both"},
 	CondTwoPrimaries:  {Error, "`pgherd status` shows where applications write; stop PostgreSQL on the member that does not hold the lease, keep STATE_DIR/journal of all members and report it"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},

@@ -255,6 +255,15 @@ func (b *builder) local(drop bool, key string, w words) {
 		w.number("term", &l.Warden.Term)
 		w.text("exit", &l.Warden.ExitText)
 		w.instant("at", b.v.Now, &l.Warden.ExitedAt)
+	case "watchdog":
+		dog := Watchdog{Text: l.Warden.Watchdog.Text, Required: l.Warden.Watchdog.Required}
+		if w[0] != "off" {
+			dog.State = WatchdogState(w[0])
+		}
+		w.flag("required", &dog.Required)
+		w.text("text", &dog.Text)
+		w.duration("timeout", &dog.Timeout)
+		l.Warden.Watchdog = dog
 	case "data":
 		l.Data.State = DataState(w[0])
 		w.text("cluster", &l.Data.ClusterID)
@@ -435,6 +444,7 @@ func (b *builder) peer(drop bool, name string, w words) {
 	w.number("beat", &p.Beat)
 	w.flag("vacant", &p.Vacant)
 	w.flag("stopping", &p.Stopping)
+	w.flag("unwatched", &p.Unwatched)
 	w.flag("rejected", &p.Rejected)
 	if kind, ok := w.value("job"); ok {
 		p.Job = Job{Kind: kind, Running: true}

@@ -76,7 +76,29 @@ type Warden struct {
 	Fenced   bool    `json:"fenced"`
 	ExitedAt Instant `json:"exited_at,omitempty"` // last end of a postmaster
 	ExitText string  `json:"exit_text,omitempty"` // why, in words; empty after a clean stop
+
+	Watchdog Watchdog `json:"watchdog,omitzero"`
 }
+
+// Watchdog is the hardware watchdog that the warden feeds. The zero value is none, and none asked for.
+type Watchdog struct {
+	Required bool          `json:"required,omitempty"` // without it this member must not lead
+	State    WatchdogState `json:"state,omitempty"`
+	Text     string        `json:"text,omitempty"`    // what is wrong, for people
+	Timeout  time.Duration `json:"timeout,omitempty"` // as the device grants it; 0: not known yet
+}
+
+// WatchdogState is what became of the device.
+type WatchdogState string
+
+// Watchdog states.
+const (
+	WatchdogOff         WatchdogState = ""
+	WatchdogAbsent      WatchdogState = "absent"      // there is no such device
+	WatchdogUnavailable WatchdogState = "unavailable" // there is, and it cannot be used
+	WatchdogReady       WatchdogState = "ready"       // it was opened for a moment, and does not count
+	WatchdogActive      WatchdogState = "active"      // it counts, and is fed
+)
 
 // DataState classifies the data directory.
 type DataState string
@@ -185,15 +207,16 @@ type Job struct {
 
 // Peer is what another member said of itself.
 type Peer struct {
-	Name     string        `json:"name"`
-	Known    bool          `json:"known"` // it has answered since this agent started
-	Age      time.Duration `json:"age"`   // since the newest answer was asked for
-	Err      string        `json:"err,omitempty"`
-	Instance Instance      `json:"instance"`
-	Job      Job           `json:"job"`
-	Term     uint64        `json:"term"`               // newest term it has seen
-	Beat     uint64        `json:"beat,omitempty"`     // Report.Beat
-	Vacant   bool          `json:"vacant"`             // it judged the lease of (Term, Beat) vacant and its receiver stopped for good
-	Stopping bool          `json:"stopping,omitempty"` // its agent was told to end
-	Rejected bool          `json:"rejected"`           // it fell back to its last good parameters
+	Name      string        `json:"name"`
+	Known     bool          `json:"known"` // it has answered since this agent started
+	Age       time.Duration `json:"age"`   // since the newest answer was asked for
+	Err       string        `json:"err,omitempty"`
+	Instance  Instance      `json:"instance"`
+	Job       Job           `json:"job"`
+	Term      uint64        `json:"term"`                // newest term it has seen
+	Beat      uint64        `json:"beat,omitempty"`      // Report.Beat
+	Vacant    bool          `json:"vacant"`              // it judged the lease of (Term, Beat) vacant and its receiver stopped for good
+	Stopping  bool          `json:"stopping,omitempty"`  // its agent was told to end
+	Rejected  bool          `json:"rejected"`            // it fell back to its last good parameters
+	Unwatched bool          `json:"unwatched,omitempty"` // Report.Unwatched
 }

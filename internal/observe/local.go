@@ -22,6 +22,7 @@ type LocalSource struct {
 	Instance postgres.Instance
 	DB       *postgres.DB
 	Warden   func() warden.Status
+	Watchdog spec.WatchdogMode                                        // as this member's file has it
 	Applied  func() (confKey, follows string, good map[string]string) // what act last did
 	Mount    MountCheck
 
@@ -62,7 +63,9 @@ func (s *LocalSource) view() core.Local {
 	l := s.known
 	s.mu.Unlock()
 	// The warden's word costs nothing and is always newer than a read.
-	l.Warden = wardenView(s.Warden())
+	word := s.Warden()
+	l.Warden = wardenView(word)
+	l.Warden.Watchdog = watchdogView(word, s.Watchdog)
 	l.ConfKey, l.Instance.Follows, l.Good = s.Applied()
 	if !l.Warden.Alive || l.Warden.Empty != (l.Instance.State == core.StateStopped) {
 		// The two disagree: the read is from before a start or an end.
@@ -83,6 +86,19 @@ func wardenView(s warden.Status) core.Warden {
 		w.ExitText = "fenced: " + s.Fenced.Reason
 	}
 	return w
+}
+
+// watchdogView: what a warden says nothing of, it knows nothing of.
+func watchdogView(s warden.Status, mode spec.WatchdogMode) core.Watchdog {
+	d := core.Watchdog{Required: mode == spec.WatchdogRequired}
+	switch {
+	case mode == "" || mode == spec.WatchdogOff || !s.Alive:
+	case s.Watchdog == nil:
+		d.State, d.Text = core.WatchdogUnavailable, "the warden that runs is of an older version; it is replaced when pgherd is stopped and started"
+	default:
+		d.State, d.Text, d.Timeout = s.Watchdog.State, s.Watchdog.Text, s.Watchdog.Timeout
+	}
+	return d
 }
 
 func exitText(e warden.Exit) string {

@@ -5,17 +5,18 @@ import "github.com/pgherd/pgherd/internal/core"
 // Status is what a member says of itself at GET /v1/member: to other members by
 // mutual TLS, to local commands by the unix socket.
 type Status struct {
-	Name     string        `json:"name"`
-	Ordinal  int           `json:"ordinal"` // with Name it names one joining
-	Version  string        `json:"version"`
-	Witness  bool          `json:"witness,omitempty"`
-	Instance core.Instance `json:"instance"`
-	Job      core.Job      `json:"job"`
-	Term     uint64        `json:"term"`
-	Beat     uint64        `json:"beat"`
-	Vacant   bool          `json:"vacant"`
-	Rejected bool          `json:"rejected"`
-	Stopping bool          `json:"stopping,omitempty"`
+	Name      string        `json:"name"`
+	Ordinal   int           `json:"ordinal"` // with Name it names one joining
+	Version   string        `json:"version"`
+	Witness   bool          `json:"witness,omitempty"`
+	Instance  core.Instance `json:"instance"`
+	Job       core.Job      `json:"job"`
+	Term      uint64        `json:"term"`
+	Beat      uint64        `json:"beat"`
+	Vacant    bool          `json:"vacant"`
+	Rejected  bool          `json:"rejected"`
+	Stopping  bool          `json:"stopping,omitempty"`
+	Unwatched bool          `json:"unwatched,omitempty"` // its watchdog is required and cannot be had
 
 	AgentPID    int `json:"agent_pid"`
 	WardenPID   int `json:"warden_pid"`

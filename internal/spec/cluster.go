@@ -28,6 +28,14 @@ type Lease struct {
 	Margin Duration `yaml:"margin" json:"margin"` // default 1s
 }
 
+// WatchdogMax is the longest timeout of a hardware watchdog that serves this lease: it is to
+// have reset the machine half a margin before others may lead (see trust.Watchdog). Three
+// quarters of that time leave one for the round trip of the renewal on which it is first
+// fed. Devices count in whole seconds; every valid lease bears one at least.
+func (l Lease) WatchdogMax() time.Duration {
+	return ((l.TTL.D() - l.Margin.D()/2) * 3 / 4).Truncate(time.Second)
+}
+
 // ClusterPostgres is what every member's PostgreSQL is told.
 type ClusterPostgres struct {
 	Parameters map[string]string `yaml:"parameters,omitempty" json:"parameters,omitempty"`

@@ -11,7 +11,26 @@ type Member struct {
 	Postgres Postgres `yaml:"postgres,omitempty"`
 	Store    Store    `yaml:"store,omitempty"`
 	Tags     Tags     `yaml:"tags,omitempty"`
+	Watchdog Watchdog `yaml:"watchdog,omitempty"`
 }
+
+// Watchdog is the hardware watchdog behind this member's warden.
+type Watchdog struct {
+	Mode    WatchdogMode `yaml:"mode,omitempty"`
+	Device  string       `yaml:"device,omitempty"`  // default /dev/watchdog; any path that takes its bytes
+	Timeout Duration     `yaml:"timeout,omitempty"` // whole seconds; default: the longest that the lease bears
+}
+
+// WatchdogMode says what a missing watchdog means.
+type WatchdogMode string
+
+// The modes. Whoever may open the device has been given it on purpose (it is root's by default), so
+// that automatic can be the default.
+const (
+	WatchdogOff       WatchdogMode = "off"
+	WatchdogAutomatic WatchdogMode = "automatic" // used where it can be had
+	WatchdogRequired  WatchdogMode = "required"  // without it this member never leads
+)
 
 // Listen holds "host:port" addresses; the ports are advertised with Member.Address.
 type Listen struct {

@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // PostgreSQL's socket is DIR/.s.PGSQL.PORT and the kernel takes 107 bytes; some
@@ -25,6 +27,19 @@ func (m Member) check(p *problems) {
 		return
 	}
 	m.checkPostgres(p)
+	m.Watchdog.check(p)
+}
+
+// check leaves to the warden what depends on the lease's timing, which the cluster's spec may
+// change at any time.
+func (w Watchdog) check(p *problems) {
+	if !slices.Contains([]WatchdogMode{WatchdogOff, WatchdogAutomatic, WatchdogRequired}, w.Mode) {
+		p.add("watchdog.mode", "", "%q: want off, automatic or required", w.Mode)
+	}
+	p.absolute("watchdog.device", w.Device, true)
+	if d := w.Timeout.D(); d < 0 || d > 5*time.Minute || d%time.Second != 0 {
+		p.add("watchdog.timeout", "leave it out: the longest that the lease bears is chosen", "%s: want whole seconds up to 5m", d)
+	}
 }
 
 func (m Member) checkListen(p *problems) {
@@ -130,6 +145,9 @@ func (m Member) checkWitness(p *problems) {
 	pg := m.Postgres
 	if pg.BinDir != "" || pg.DataDir != "" || pg.WalDir != "" || pg.SocketDir != "" || pg.Port != 0 || pg.Listen != "" || len(pg.Parameters) > 0 {
 		p.add("postgres", "remove the section, or witness: true", "a witness runs no PostgreSQL")
+	}
+	if m.Watchdog != (Watchdog{}) {
+		p.add("watchdog", "remove the section, or witness: true", "a witness has nothing to fence")
 	}
 	if len(m.Store.Endpoints) > 0 {
 		p.add("witness", "", "a witness votes in the embedded store, and with store.endpoints there is none")

@@ -15,6 +15,7 @@ const (
 	DefaultStorePort    = 7434
 	DefaultPostgresPort = 5432
 	DefaultStorePrefix  = "/pgherd"
+	DefaultWatchdog     = "/dev/watchdog"
 )
 
 // Load reads and parses a member's file. A missing file is fs.ErrNotExist, what is
@@ -71,6 +72,10 @@ func (m Member) WithDefaults() Member {
 		def(&m.Postgres.DataDir, filepath.Join(m.StateDir, "data"))
 		def(&m.Postgres.SocketDir, filepath.Join(m.StateDir, "run"))
 	}
+	if m.Watchdog.Mode == "" {
+		m.Watchdog.Mode = WatchdogAutomatic
+	}
+	def(&m.Watchdog.Device, DefaultWatchdog)
 	if m.Postgres.Port == 0 {
 		m.Postgres.Port = DefaultPostgresPort
 	}

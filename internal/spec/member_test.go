@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,6 +27,7 @@ func TestMemberDefaults(t *testing.T) {
 		Postgres: Postgres{
 			DataDir: "/var/lib/pgherd/data", SocketDir: "/var/lib/pgherd/run", Port: 5432, Listen: "10.0.0.1,localhost",
 		},
+		Watchdog: Watchdog{Mode: WatchdogAutomatic, Device: "/dev/watchdog"},
 	}
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %+v\nwant %+v", m, want)
@@ -52,6 +54,8 @@ func fullMember() Member {
 		},
 		Store: Store{Endpoints: []string{"https://10.0.0.9:2379", "https://[::1]:2379"}, Prefix: "/pgherd", CAFile: "/etc/ca.crt", CertFile: "/etc/c.crt", KeyFile: "/etc/c.key"},
 		Tags:  Tags{Zone: "on", Priority: -5, NoFailover: true, NoSync: true},
+
+		Watchdog: Watchdog{Mode: WatchdogRequired, Device: "/dev/watchdog1", Timeout: Duration(2 * time.Second)},
 	}
 }
 
@@ -126,6 +130,10 @@ func TestMemberProblems(t *testing.T) {
 		"half a pair":          {smallMember + "store: {endpoints: ['https://a:2379'], cert_file: /c}\n", "cert_file and key_file come together"},
 		"no endpoints":         {smallMember + "store: {prefix: /x}\n", "without store.endpoints the embedded store is used"},
 		"priority":             {smallMember + "tags: {priority: 5000}\n", "want -1000 to 1000"},
+		"watchdog mode":        {smallMember + "watchdog: {mode: on}\n", `watchdog.mode: "on": want off, automatic or required at line 4`},
+		"watchdog device":      {smallMember + "watchdog: {device: watchdog}\n", `"watchdog" is not absolute`},
+		"watchdog timeout":     {smallMember + "watchdog: {timeout: 1500ms}\n", "watchdog.timeout: 1.5s: want whole seconds up to 5m at line 4; leave it out"},
+		"witness' watchdog":    {smallMember + "witness: true\nwatchdog: {mode: off}\n", "a witness has nothing to fence"},
 		"owned parameter":      {smallMember + "postgres:\n  parameters:\n    fsync: off\n", `parameter "fsync": pgherd sets it: without it acknowledged commits are lost in a crash at line 6`},
 		"equal parameter":      {smallMember + "postgres: {parameters: {max_connections: 5}}\n", "must be equal on all members"},
 		"line break":           {smallMember + "postgres:\n  parameters:\n    archive_command: |\n      a\n      b\n", "line break"},

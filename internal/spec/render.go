@@ -75,6 +75,7 @@ func (m Member) YAML() []byte {
 	m.Postgres.render(&w)
 	m.Store.render(&w)
 	m.Tags.render(&w)
+	m.Watchdog.render(&w)
 	return []byte(w.String())
 }
 
@@ -120,6 +121,16 @@ func (t Tags) render(w *page) {
 		b.pair(1, "no_sync", "true", "never counted for commits")
 	}
 	w.section("tags", &b)
+}
+
+func (d Watchdog) render(w *page) {
+	var b page
+	b.optional(1, "mode", string(d.Mode), "off, automatic, or required: without it this member never leads")
+	b.optional(1, "device", d.Device, "resets this machine when nothing else could end PostgreSQL in time")
+	if d.Timeout != 0 {
+		b.pair(1, "timeout", d.Timeout.D().String(), "")
+	}
+	w.section("watchdog", &b)
 }
 
 func (w *page) section(key string, body *page) {

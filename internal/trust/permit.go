@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 )
@@ -19,6 +20,8 @@ type Permit struct {
 	Deadline core.Instant `json:"deadline"` // 0: none (disarmed, fenced, or never armed)
 	Term     uint64       `json:"term"`     // highest term seen by Arm or Disarm
 	Armed    bool         `json:"armed"`    // a start is permitted: armed or disarmed since the last fence
+	// Margin is the lease's: others may lead so long after the deadline. Only a watchdog asks for it.
+	Margin time.Duration `json:"margin,omitempty"`
 }
 
 // Arm moves the deadline forward. An earlier deadline of a term that is not lower is

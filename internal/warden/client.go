@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/trust"
 )
 
 // Client is one connection to a warden. It does not reconnect: when the connection
@@ -222,6 +224,18 @@ func (c *Client) Fence(ctx context.Context, reason string) error {
 // is no error and changes nothing but the term. Errors: ErrLowerTerm, ErrDeadlinePast.
 func (c *Client) Arm(ctx context.Context, deadline core.Instant, term uint64) error {
 	return c.call(ctx, request{Op: "arm", Deadline: deadline, Term: term})
+}
+
+// Renewed is Arm by a renewal of the lease that was sent at sent: a watchdog goes by when others may
+// lead, too.
+func (c *Client) Renewed(ctx context.Context, sent core.Instant, l core.LeaseRecord) error {
+	return c.call(ctx, request{Op: "arm", Deadline: trust.Until(sent, l), Term: l.Term, TTL: l.TTL.D(), Margin: l.Margin.D()})
+}
+
+// Watchdog says which hardware watchdog the warden is to feed, if any. Errors: ErrUnsupported by one
+// that is older.
+func (c *Client) Watchdog(ctx context.Context, wish spec.Watchdog) error {
+	return c.call(ctx, request{Op: "watchdog", Watchdog: &wish})
 }
 
 // Disarm takes the deadline away: a standby needs none. Errors: ErrLowerTerm.

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(Main(os.Args[2:]))
 		case "test-agent":
 			os.Exit(testAgent(os.Args[2:]))
+		case "test-unkillable":
+			os.Exit(testUnkillable(os.Args[2]))
 		}
 	}
 	code := 1

@@ -6,8 +6,6 @@ import (
 	"os"
 	"syscall"
 	"time"
-
-	"github.com/pgherd/pgherd/internal/core"
 )
 
 const (
@@ -39,6 +37,8 @@ func (w *warden) mayStart(c *Command) error {
 		return ErrNotEmpty
 	case !w.st.Armed:
 		return ErrNotArmed
+	case !w.watched():
+		return ErrNotWatched
 	case c == nil || len(c.Path) == 0 || c.Path[0] != '/':
 		return fmt.Errorf("the command needs an absolute path: %w", ErrRefused)
 	}
@@ -185,9 +185,15 @@ func (w *warden) checkDeadline() {
 	w.fence("the deadline passed without a trusted renewal of the lease", nil)
 }
 
-func (w *warden) arm(deadline core.Instant, term uint64) error {
+func (w *warden) arm(r request) error {
 	defer w.setTimer()
-	return w.st.Arm(deadline, term, BootNow())
+	if err := w.st.Arm(r.Deadline, r.Term, BootNow()); err != nil {
+		return err
+	}
+	if r.TTL > 0 { // who extends trust by other means than a renewal says nothing of the lease
+		w.st.Margin, w.dog.ttl = r.Margin, r.TTL
+	}
+	return nil
 }
 
 func (w *warden) disarm(term uint64) error {

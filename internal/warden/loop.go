@@ -23,6 +23,7 @@ type warden struct {
 	deadline *bootTimer
 	retry    *time.Timer
 	spawner  *spawner
+	dog      watchdog
 
 	st         Status
 	cgroup     *cgroup
@@ -52,6 +53,7 @@ func newWarden(stateDir, dataDir string, log *slog.Logger) (*warden, error) {
 		deadline: timer,
 		retry:    time.NewTimer(time.Hour),
 		spawner:  newSpawner(stateDir, dataDir),
+		dog:      newWatchdog(),
 		st:       Status{WardenPID: os.Getpid(), Empty: true, EmptyAt: BootNow(), Version: Version},
 		peers:    make(map[*peer]struct{}),
 	}
@@ -75,12 +77,16 @@ func (w *warden) run() {
 			w.childEnded()
 		case <-w.retry.C:
 			w.tick()
+		case then := <-w.dog.done:
+			w.ordered(then)
+		case <-w.dog.timer.C:
 		case sig := <-w.signals:
 			if sig == syscall.SIGTERM {
 				w.stop()
 			}
 		}
 		w.checkDeadline()
+		w.watch()
 		w.publish()
 		w.quit = w.quit || w.stopping && w.st.Empty
 	}
@@ -126,7 +132,9 @@ func (w *warden) handle(p *peer, r request) {
 	case "fence":
 		w.fence(r.Reason, done)
 	case "arm":
-		done(w.arm(r.Deadline, r.Term))
+		done(w.arm(r))
+	case "watchdog":
+		done(w.setWatchdog(r.Watchdog))
 	case "disarm":
 		done(w.disarm(r.Term))
 	case "signal":

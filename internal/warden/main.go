@@ -100,6 +100,7 @@ func serve(o options, log *slog.Logger) error {
 	log.Info("ready", "data_dir", o.dataDir, "version", Version)
 	debug.FreeOSMemory()
 	w.run()
+	w.letGo(time.Second)
 	w.cgroup.remove()
 	w.closePeers(time.Second)
 	_ = os.Remove(filepath.Join(o.stateDir, "warden.sock"))

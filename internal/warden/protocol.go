@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // The protocol is one JSON object a line over a unix socket. The warden speaks first
@@ -26,6 +28,10 @@ type request struct {
 	Deadline core.Instant `json:"deadline,omitempty"`
 	Term     uint64       `json:"term,omitempty"`
 	Reason   string       `json:"reason,omitempty"`
+
+	TTL      time.Duration  `json:"ttl,omitempty"` // with arm: of the lease, for the watchdog
+	Margin   time.Duration  `json:"margin,omitempty"`
+	Watchdog *spec.Watchdog `json:"watchdog,omitempty"`
 }
 
 type reply struct {
@@ -52,6 +58,7 @@ var errorCodes = []struct {
 	{"lower-term", ErrLowerTerm},
 	{"deadline-past", ErrDeadlinePast},
 	{"not-armed", ErrNotArmed},
+	{"not-watched", ErrNotWatched},
 	{"not-empty", ErrNotEmpty},
 	{"not-running", ErrNotRunning},
 	{"stopping", ErrStopping},

@@ -19,6 +19,7 @@ var (
 	ErrNotArmed     = errors.New("needs an Arm or a Disarm first")
 	ErrNotEmpty     = errors.New("the instance is not empty")
 	ErrNotRunning   = errors.New("postgres is not running")
+	ErrNotWatched   = errors.New("the watchdog is required and does not count")
 	ErrStopping     = errors.New("the warden is stopping")
 	ErrUnsupported  = errors.New("this warden does not know the operation")
 	ErrRefused      = errors.New("refused")
@@ -39,6 +40,8 @@ type Status struct {
 	Fenced        *Fenced      `json:"fenced,omitempty"` // the last fence; the next Start clears it
 	Cgroup        bool         `json:"cgroup"`           // the instance has a cgroup of its own
 	Version       string       `json:"version"`
+
+	Watchdog *WatchdogStatus `json:"watchdog,omitempty"` // nil: off
 }
 
 // Exit tells how the last postmaster ended.

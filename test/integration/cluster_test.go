@@ -100,7 +100,7 @@ func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(por
 func (m *member) setupArgs(more ...string) []string {
 	args := []string{"--config", m.config, "--name", m.name, "--address", "127.0.0.1", "--state-dir", m.dir,
 		"--pg-port", strconv.Itoa(m.pg), "--listen-api", at(m.api), "--listen-peer", at(m.peer), "--listen-store", at(m.store),
-		"--bin-dir", binDir}
+		"--bin-dir", binDir, "--watchdog", "off"}
 	return append(args, more...)
 }
 
