@@ -22,6 +22,7 @@ const (
 	ledger    = "internal/trust/ledger.go"
 	guard     = "internal/trust/guard.go"
 	permit    = "internal/trust/permit.go"
+	watchdog  = "internal/trust/watchdog.go"
 	simSteps  = "internal/sim/steps.go"
 	simServer = "internal/sim/postgres.go"
 	simWarden = "internal/sim/warden.go"
@@ -58,6 +59,10 @@ var mutants = []mutant{
 	{"released-while-running", "an agent that is told to stop gives the lease back before PostgreSQL has stopped", []edit{{lease, "\tif d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {\n\t\td.release(because(\"stopped\"", "\tif d.v.Local.Warden.Alive {\n\t\td.release(because(\"stopped\""}}},
 	{"shorter-ttl-at-once", "a shorter ttl in the spec counts before the holder's trust is used up", []edit{{lease, "if want.TTL < now.TTL || want.TTL-want.Margin < now.TTL-now.Margin {", "if false {"}}},
 	{"fence-forgotten", "a member that accepts writes without a lease is left alone, by the agent and by the warden", []edit{{rejoin, "\tif !d.mayWrite() {\n\t\treturn false", "\tif true {\n\t\treturn false"}, {permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},
+	{"watchdog-fed-past-deadline", "the watchdog is fed as long as the warden runs, whatever it cannot kill", []edit{{watchdog, "if now > last && !empty {", "if false {"}}},
+	{"watchdog-disarmed-by-the-fence", "the watchdog is disarmed when the warden begins to kill, not when nothing is left", []edit{{watchdog, "case p.Armed || empty: ", "default: "}}},
+	{"watchdog-too-late", "the watchdog is fed until it fires only after others may lead", []edit{{watchdog, "w.By = p.Deadline.Add(p.Margin / 2)", "w.By = p.Deadline.Add(4 * p.Margin)"}}},
+	{"required-watchdog-ignored", "a member whose watchdog is required becomes primary without", []edit{{"internal/core/watchdog.go", "if !w.Required || w.State == WatchdogActive {\n\t\treturn false", "if w.State == w.State {\n\t\treturn false"}}},
 
 	// What commits wait for.
 	{"widened-before-observed", "the lease promises a standby before it was seen to have everything", []edit{{syncRules, "needsProof(r, p, want) && d.switchedOn(r) && d.proven(want)", "needsProof(r, p, want)"}}},

@@ -85,7 +85,7 @@ type Watchdog struct {
 	Required bool          `json:"required,omitempty"` // without it this member must not lead
 	State    WatchdogState `json:"state,omitempty"`
 	Text     string        `json:"text,omitempty"`    // what is wrong, for people
-	Timeout  time.Duration `json:"timeout,omitempty"` // as the device grants it; 0: not known yet
+	Timeout  time.Duration `json:"timeout,omitempty"` // in force; of one that does not count the shortest it can have, 0 where that is not known
 }
 
 // WatchdogState is what became of the device.

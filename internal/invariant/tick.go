@@ -128,6 +128,9 @@ func (f *found) guards(d *Decision) {
 		if s.Guard.Term != d.View.Store.Lease.Term || s.Guard.Deadline == 0 || s.Guard.Deadline <= d.View.Now {
 			f.add("I6", "%s has guard %+v in term %d at %d", s.Kind, s.Guard, d.View.Store.Lease.Term, d.View.Now)
 		}
+		if dog := d.View.Local.Warden.Watchdog; dog.Required && dog.State != core.WatchdogActive {
+			f.add("I6", "%s although the watchdog is required and %q", s.Kind, dog.State)
+		}
 		if d.View.Store.Lease.Holder != d.View.Self || d.View.Store.Lease.Released {
 			f.add("I6", "%s although the lease is %s's", s.Kind, d.View.Store.Lease.Holder)
 		}

@@ -289,6 +289,7 @@ func (a *agent) finished() bool {
 
 func (a *agent) farewell() {
 	a.kill()
+	a.n.dog.sleep()
 	a.n.warden.group.kill()
 	a.n.warden.alive = false
 }

@@ -22,8 +22,9 @@ const (
 	FreezeAgent    FaultKind = "freeze_agent"
 	KillWarden     FaultKind = "kill_warden" // a backend may outlive it
 	FreezeWarden   FaultKind = "freeze_warden"
-	FreezeNode     FaultKind = "freeze_node" // a VM is paused; its CLOCK_BOOTTIME goes on
-	HideNode       FaultKind = "hide_node"   // a VM is paused, and its clocks with it
+	FreezeNode     FaultKind = "freeze_node"   // a VM is paused; its CLOCK_BOOTTIME goes on
+	HideNode       FaultKind = "hide_node"     // a VM is paused, and its clocks with it
+	LoseWatchdog   FaultKind = "lose_watchdog" // the device fails
 	PowerOff       FaultKind = "power_off"
 	PowerOffAll    FaultKind = "power_off_all"
 	CutPair        FaultKind = "cut_pair"
@@ -80,9 +81,14 @@ func allowedFaults(o *Options) []FaultKind {
 		// A pause that no clock shows, a backend that outlives its warden, and a warden that stands
 		// still hide from every deadline: only synchronous replication protects then (docs/failures.md).
 		list = append(list, HideNode, KillWarden, FreezeWarden)
+		if len(o.Watchdog) > 0 {
+			list = append(list, LoseWatchdog)
+		}
 		if o.Members >= 3 && !o.Witness {
 			list = append(list, WipeData)
 		}
+	} else if o.watched() {
+		list = append(list, KillWarden, FreezeWarden, FreezeWarden) // a watchdog goes by no process
 	}
 	if o.External {
 		list = append(list, CutStore, CutStore, WipeStore)
@@ -165,7 +171,7 @@ func (w *World) apply(f Fault) (end func()) {
 	switch f.Kind {
 	case KillPostgres, FreezePostgres, HangFsync, WALFull, WipeData, LoseSlot:
 		return n.pg.fault(f)
-	case KillAgent, FreezeAgent, KillWarden, FreezeWarden, FreezeNode, HideNode, PowerOff, StopAgent:
+	case KillAgent, FreezeAgent, KillWarden, FreezeWarden, FreezeNode, HideNode, LoseWatchdog, PowerOff, StopAgent:
 		return n.fault(f)
 	case PowerOffAll:
 		return w.powerOffAll(f)

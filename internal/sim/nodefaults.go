@@ -23,11 +23,17 @@ func (n *node) fault(f Fault) (end func()) {
 		n.frozenFence++
 		return func() {
 			n.frozenFence--
-			n.resumedAt = n.w.now // what it does first is to kill, which takes its moment
+			if !n.dog.guards() {
+				n.resumedAt = n.w.now // what it does first is to kill, which takes its moment
+			}
 			n.warden.group.thaw()
 		}
 	case FreezeNode, HideNode:
 		return n.pause(f.Kind == HideNode)
+	case LoseWatchdog:
+		n.dog.lost++
+		n.warden.watch()
+		return func() { n.dog.lost-- }
 	case PowerOff:
 		n.powerOff()
 		return n.powerOn
@@ -97,6 +103,7 @@ func (n *node) pause(hidden bool) func() {
 	if hidden {
 		if n.hides++; n.hides == 1 {
 			n.hiddenAt = n.w.now
+			n.dog.pause()
 		}
 	}
 	for _, g := range []*group{&n.warden.group, &n.pg.group, &n.agent.group} {
@@ -106,6 +113,7 @@ func (n *node) pause(hidden bool) func() {
 		if hidden {
 			if n.hides--; n.hides == 0 {
 				n.jump -= n.w.now - n.hiddenAt
+				n.dog.resume()
 				n.blind, n.thawedAt = true, n.clock().Add(200*time.Millisecond) // the clock's own error
 			}
 		} else {
@@ -136,6 +144,7 @@ func (n *node) powerOff() {
 	n.agent.kill()
 	n.pg.halt()
 	n.blind = false // no trust outlives the agent and the warden
+	n.dog.sleep()
 	n.warden.group.kill()
 	n.warden.alive = false
 	n.w.note(n, "power", 0, "the power is off")

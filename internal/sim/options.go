@@ -27,6 +27,8 @@ type Options struct {
 	External   bool    // the store is on hosts of its own
 	Fresh      bool    // no database yet
 
+	Watchdog []spec.WatchdogMode // of each host; none: no host has one
+
 	Latency    time.Duration // of a message: half to one and a half of it
 	TailOneIn  int           // one message in so many is late; 0: none
 	Tail       time.Duration // by up to so much
@@ -54,7 +56,7 @@ type Pinned struct {
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
 // draw gives a seed's options.
-func draw(r *rand.Rand, p Pinned) Options {
+func draw(r, dogs *rand.Rand, p Pinned) Options {
 	o := Options{Members: pick(r, 3, 3, 3, 3, 3, 3, 3, 2, 4, 5), Clients: 3}
 	if r.IntN(40) == 0 {
 		o.Members = 1 + r.IntN(10)
@@ -73,6 +75,7 @@ func draw(r *rand.Rand, p Pinned) Options {
 	drawTiming(r, &o)
 	drawMembers(r, &o)
 	drawNetwork(r, &o)
+	drawWatchdog(dogs, &o)
 	drawSwarm(r, &o)
 	if p.NoFaults {
 		o.Faults = nil
@@ -155,6 +158,9 @@ func (o Options) String() string {
 		if t != (spec.Tags{}) {
 			fmt.Fprintf(&b, "tags of %s: %+v\n", memberNames[i], t)
 		}
+	}
+	if len(o.Watchdog) > 0 {
+		fmt.Fprintf(&b, "watchdogs %v\n", o.Watchdog)
 	}
 	fmt.Fprintf(&b, "faults %v, one in %s, up to %s\n", o.Faults, o.Gap, o.Length)
 	return b.String()

@@ -34,6 +34,7 @@ type Result struct {
 	Acked    int
 	Terms    uint64
 	Lost     int // acknowledged in async, and lost within the bound
+	Resets   int // by watchdogs
 	Digest   uint64
 	WholeIn  time.Duration // after the last fault
 	Decision int
@@ -48,7 +49,7 @@ func Run(seed uint64, p Pinned) Result {
 // Draw gives what a seed stands for.
 func Draw(seed uint64, p Pinned) (Options, []Fault) {
 	r := rand.New(rand.NewPCG(seed, 0x7377617200))
-	o := draw(r, p)
+	o := draw(r, rand.New(rand.NewPCG(seed, 0x646f6773)), p)
 	drawZones(rand.New(rand.NewPCG(seed, 0x7a6f6e6573)), &o)
 	return o, schedule(r, o, faultsEnd)
 }
@@ -67,7 +68,7 @@ func RunWith(seed uint64, o Options, faults []Fault, tell *story) Result {
 	}
 	w.finish()
 	r := Result{Seed: seed, Options: o, Faults: faults, Broken: w.broken, At: w.now, Events: w.events, Acked: w.hist.Acked(), Terms: w.store.records.Lease.Term,
-		Lost: w.lost, Digest: w.digest, WholeIn: w.wholeAt - w.healed}
+		Lost: w.lost, Resets: w.resets, Digest: w.digest, WholeIn: w.wholeAt - w.healed}
 	for _, n := range w.nodes {
 		r.Decision += n.agent.decided
 	}

@@ -79,7 +79,7 @@ func TestHashOfFixedSeeds(t *testing.T) {
 	if err != nil || string(want) != text {
 		t.Errorf("the runs of seeds 1 to 1000 are not those of the last commit: %q, want %q (%v)", text, want, err)
 	}
-	all := Options{Members: 3, Durability: spec.DurabilitySync, External: true}
+	all := Options{Members: 3, Durability: spec.DurabilitySync, External: true, Watchdog: []spec.WatchdogMode{spec.WatchdogAutomatic}}
 	for _, kind := range allowedFaults(&all) {
 		if faults[kind] == 0 {
 			t.Errorf("no fixed seed has the fault %s", kind)

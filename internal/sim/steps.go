@@ -113,7 +113,7 @@ func (a *agent) putLease(s core.Step, done func(error)) {
 			done(errWarden)
 			return
 		}
-		done(n.warden.arm(trust.Until(sent, *s.Lease), s.Lease.Term))
+		done(n.warden.arm(trust.Until(sent, *s.Lease), *s.Lease))
 	})
 }
 

@@ -299,7 +299,7 @@ func (w *World) leaseWritten(by *node, was, is core.LeaseRecord) {
 		w.violate("I4", "the lease went from %s, term %d, to %s, term %d", was.Holder, was.Term, is.Holder, is.Term)
 	}
 	if old := w.byName(was.Holder); old != nil && (is.Term > was.Term || is.Released && !was.Released) {
-		w.hist.Fenced(old.i, is.Term, old.canWrite())
+		w.hist.Fenced(old.i, is.Term, old.canWrite() || old.undead())
 	}
 	if taker := w.byName(is.Holder); is.Term > was.Term && w.o.Durability == spec.DurabilityAsync && was.Holder != "" && was.Holder != is.Holder && taker != nil {
 		w.hist.Lagging(taker.i, was.LSN.Sub(taker.pg.end()), w.o.MaxLag)
@@ -327,10 +327,11 @@ func (w *World) onEnough(r core.SyncSet, commit int) bool {
 }
 
 // canWrite: something of the member's PostgreSQL may still write, and nothing keeps its
-// fence from seeing to that. (A member that is frozen as a whole writes nothing; of one that
+// fence, or the watchdog behind that, from seeing to that. (A member that is frozen as a whole writes nothing; of one that
 // was paused with its clocks, only what it acknowledges can be held against it.)
 func (n *node) canWrite() bool {
 	p := &n.pg
 	busy := p.open || p.promoting || p.state == core.StateStarting && !p.asStandby
-	return busy && !n.unaware() && n.frozenFence == 0 && n.warden.group.frozen == 0 && p.group.frozen == 0
+	fences := n.frozenFence == 0 && n.warden.group.frozen == 0 || n.dog.guards()
+	return busy && !n.unaware() && fences && p.group.frozen == 0
 }

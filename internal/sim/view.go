@@ -27,11 +27,12 @@ type status struct {
 	term, beat       uint64
 	vacant, rejected bool
 	stopping         bool
+	unwatched        bool
 }
 
 func (a *agent) status() status {
 	r := &a.report
-	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping}
+	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping, unwatched: r.Unwatched}
 }
 
 // How old facts may be that are given to others: as in agent/status.go.
@@ -160,7 +161,7 @@ func (a *agent) look(v *core.View) {
 func (p *peerView) view(name string, now core.Instant) core.Peer {
 	s := &p.status
 	return core.Peer{Name: name, Known: p.known, Age: now.Sub(p.sent), Err: p.err, Instance: s.instance, Job: s.job,
-		Term: s.term, Beat: s.beat, Vacant: s.vacant, Rejected: s.rejected, Stopping: s.stopping}
+		Term: s.term, Beat: s.beat, Vacant: s.vacant, Rejected: s.rejected, Stopping: s.stopping, Unwatched: s.unwatched}
 }
 
 // ask sends a question to every other member that has none open.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/trust"
 )
 
@@ -29,18 +30,29 @@ func (d *wardenProc) begin() {
 	if d.n.pg.state != core.StateStopped {
 		d.n.pg.halt()
 	}
+	d.watch() // takes back what an earlier one left counting
 }
 
 // arm sets the deadline; the timer fires when this host's clock says so.
-func (d *wardenProc) arm(deadline core.Instant, term uint64) error {
-	err := d.permit.Arm(deadline, term, d.n.clock())
+func (d *wardenProc) arm(deadline core.Instant, l core.LeaseRecord) error {
+	err := d.permit.Arm(deadline, l.Term, d.n.clock())
+	if err == nil {
+		d.permit.Margin = l.Margin.D()
+		longest := spec.Lease{TTL: l.TTL, Margin: l.Margin}.WatchdogMax()
+		if h := &d.n.dog; !h.on || h.rule.Timeout > longest {
+			h.sleep()
+			h.rule.Timeout = longest
+		}
+	}
 	d.setTimer()
+	d.watch()
 	return err
 }
 
 func (d *wardenProc) disarm(term uint64) error {
 	err := d.permit.Disarm(max(term, 1))
 	d.setTimer()
+	d.watch()
 	return err
 }
 
@@ -67,6 +79,7 @@ func (d *wardenProc) checkDeadline() {
 	}
 	if d.empty {
 		d.permit.Withdraw()
+		d.watch()
 		return
 	}
 	d.n.w.note(d.n, "deadline", int(d.permit.Term), "the warden's deadline of term %d passed", d.permit.Term)
@@ -78,6 +91,7 @@ func (d *wardenProc) fence(reason string) {
 	d.permit.Withdraw()
 	d.setTimer()
 	d.fenced, d.exitText = true, "fenced: "+reason
+	d.watch()
 	if d.empty {
 		return
 	}
@@ -104,6 +118,7 @@ func (d *wardenProc) emptied() {
 		return
 	}
 	d.killing, d.empty, d.exitedAt = false, true, d.n.clock()
+	d.watch()
 	d.n.agent.poke()
 }
 
@@ -123,6 +138,9 @@ func (d *wardenProc) startServer() bool {
 	if !d.empty || !d.permit.Armed || !d.alive {
 		return false
 	}
+	if d.n.dog.mode == spec.WatchdogRequired && d.permit.Deadline != 0 && !d.n.dog.on {
+		return false
+	}
 	d.empty, d.fenced = false, false
 	d.n.pg.start()
 	return true
@@ -132,5 +150,5 @@ func (d *wardenProc) view() core.Warden {
 	if !d.alive {
 		return core.Warden{}
 	}
-	return core.Warden{Alive: true, Empty: d.empty, Deadline: d.permit.Deadline, Term: d.permit.Term, Fenced: d.fenced, ExitedAt: d.exitedAt, ExitText: d.exitText}
+	return core.Warden{Alive: true, Empty: d.empty, Deadline: d.permit.Deadline, Term: d.permit.Term, Fenced: d.fenced, ExitedAt: d.exitedAt, ExitText: d.exitText, Watchdog: d.n.dog.view()}
 }

@@ -44,6 +44,7 @@ type World struct {
 	openAt  time.Duration // since healed: when somebody led
 	wholeAt time.Duration // when the cluster was whole, and has been since
 	lost    int
+	resets  int  // by watchdogs
 	noCopy  bool // data was destroyed: a set may lack a copy rightly
 	wiped   bool // the store lost everything: only safety can be asked for
 }
@@ -69,6 +70,7 @@ type node struct {
 	agent  agent
 	warden wardenProc
 	pg     server
+	dog    hardware
 }
 
 func newWorld(o Options, seed uint64) *World {
@@ -107,6 +109,10 @@ func (w *World) newNode(i int) *node {
 	n.agent.n, n.warden.n, n.pg.n = n, n, n
 	for _, g := range []*group{&n.agent.group, &n.warden.group, &n.pg.group} {
 		g.w = w
+	}
+	n.dog = hardware{n: n, mode: spec.WatchdogOff}
+	if len(w.o.Watchdog) > 0 && !n.witness {
+		n.dog.mode = w.o.Watchdog[i]
 	}
 	n.pg.init()
 	return n

@@ -21,6 +21,22 @@ type device struct {
 	fd      int
 	kernel  bool
 	timeout time.Duration
+	calls   ioctls
+}
+
+// ioctls are the kernel's side of a watchdog; no test machine is to be reset by one.
+type ioctls struct {
+	info       func(fd int) (*unix.WatchdogInfo, error)
+	setTimeout func(fd int, seconds int) error
+	timeout    func(fd int) (uint32, error)
+	disable    func(fd int) error
+}
+
+var kernelIoctls = ioctls{
+	info:       unix.IoctlGetWatchdogInfo,
+	setTimeout: func(fd, seconds int) error { return unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, seconds) },
+	timeout:    func(fd int) (uint32, error) { return unix.IoctlGetUint32(fd, unix.WDIOC_GETTIMEOUT) },
+	disable:    func(fd int) error { return unix.IoctlSetPointerInt(fd, unix.WDIOC_SETOPTIONS, unix.WDIOS_DISABLECARD) },
 }
 
 // Why a device cannot be had.
@@ -48,21 +64,26 @@ func openDevice(path string, want, longest time.Duration, required bool) (*devic
 	if err != nil {
 		return nil, explainOpen(path, err)
 	}
-	d := &device{path: path, fd: fd, timeout: want}
-	if err := d.setUp(want); err != nil {
-		return d, errors.Join(err, d.close())
+	d := &device{path: path, fd: fd, timeout: want, calls: kernelIoctls}
+	return d, d.begin(want, longest)
+}
+
+// begin closes the device again when it cannot be used.
+func (d *device) begin(want, longest time.Duration) error {
+	err := d.setUp(want)
+	if err == nil && longest > 0 && d.timeout > longest {
+		err = fmt.Errorf("%s counts %s, the lease bears %s: %w", d.path, d.timeout, longest, errTooLong)
 	}
-	if longest > 0 && d.timeout > longest {
-		err := fmt.Errorf("%s counts %s, the lease bears %s: %w", path, d.timeout, longest, errTooLong)
-		return d, errors.Join(err, d.close())
+	if err != nil {
+		return errors.Join(err, d.close())
 	}
-	return d, nil
+	return nil
 }
 
 // setUp asks the kernel's watchdogs what they are and can do. What counts is the timeout that they
 // then say they have.
 func (d *device) setUp(want time.Duration) error {
-	info, err := unix.IoctlGetWatchdogInfo(d.fd)
+	info, err := d.calls.info(d.fd)
 	if err != nil { // ENOTTY, or what a driver of another kind makes of it
 		return d.feed()
 	}
@@ -71,9 +92,9 @@ func (d *device) setUp(want time.Duration) error {
 		return fmt.Errorf("%s stops to count when its program dies (no magic close), so it guards against nothing", d.path)
 	}
 	if want > 0 {
-		_ = unix.IoctlSetPointerInt(d.fd, unix.WDIOC_SETTIMEOUT, int(want/time.Second))
+		_ = d.calls.setTimeout(d.fd, int(want/time.Second)) // one that it cannot have leaves what it has
 	}
-	seconds, err := unix.IoctlGetUint32(d.fd, unix.WDIOC_GETTIMEOUT)
+	seconds, err := d.calls.timeout(d.fd)
 	if err != nil || seconds == 0 {
 		return fmt.Errorf("%s does not tell its timeout: %v", d.path, err)
 	}
@@ -91,7 +112,7 @@ func (d *device) feed() error {
 // close disarms. A device that refuses to be disarmed stays open: to close it would be to let it
 // fire.
 func (d *device) close() error {
-	if d.kernel && errors.Is(unix.IoctlSetPointerInt(d.fd, unix.WDIOC_SETOPTIONS, unix.WDIOS_DISABLECARD), unix.EBUSY) {
+	if d.kernel && errors.Is(d.calls.disable(d.fd), unix.EBUSY) {
 		return fmt.Errorf("%s: %w", d.path, errStillArmed)
 	}
 	_, err := unix.Write(d.fd, []byte(magicByte))

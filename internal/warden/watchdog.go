@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -15,7 +16,7 @@ import (
 type WatchdogStatus struct {
 	State   core.WatchdogState `json:"state"`
 	Text    string             `json:"text,omitempty"`
-	Timeout time.Duration      `json:"timeout,omitempty"` // as the device grants it
+	Timeout time.Duration      `json:"timeout,omitempty"` // in force; while it does not count, the shortest it is known to have, if that is known
 }
 
 const (
@@ -32,17 +33,17 @@ type watchdog struct {
 	ttl  time.Duration // of the lease, by the last arming
 	rule trust.Watchdog
 
-	orders  chan func() (then func()) // run by the device's goroutine
-	done    chan func()               // what follows, run by the loop
-	busy    bool
-	device  *device // nil: not open
-	needed  bool    // it is to count
-	stuck   bool    // it refused to be disarmed
-	long    bool    // it counts longer than the lease bears
-	sized   bool    // it was opened to count, not for a look
-	granted time.Duration
-	next    core.Instant // when to feed, or to try again; 0: after a change
-	timer   *time.Timer
+	orders chan func() (then func()) // run by the device's goroutine
+	done   chan func()               // what follows, run by the loop
+	busy   bool
+	device *device       // nil: not open
+	needed bool          // it is to count
+	stuck  bool          // it refused to be disarmed
+	long   bool          // it counts longer than the lease bears
+	sized  bool          // it was opened to count, not for a look
+	least  time.Duration // what it was seen to have for want of a shorter one, or is told to have; 0: whatever a lease bears
+	next   core.Instant  // when to feed, or to try again; 0: after a change
+	timer  *time.Timer
 }
 
 func newWatchdog() watchdog {
@@ -63,7 +64,7 @@ func (w *warden) setWatchdog(wish *spec.Watchdog) error {
 	case *wish == w.dog.wish:
 		return nil
 	}
-	w.dog.wish, w.dog.next, w.dog.granted, w.st.Watchdog = *wish, 0, 0, nil
+	w.dog.wish, w.dog.next, w.dog.least, w.st.Watchdog = *wish, 0, wish.Timeout.D(), nil
 	if !w.dog.off() {
 		w.st.Watchdog = &WatchdogStatus{}
 	}
@@ -112,7 +113,7 @@ func (w *warden) open(now core.Instant, longest time.Duration) {
 		return
 	}
 	if longest > 0 && rule.Timeout > longest {
-		d.granted, d.next = rule.Timeout, now.Add(openPause)
+		d.next = now.Add(openPause)
 		w.tellWatchdog(core.WatchdogUnavailable, fmt.Sprintf("watchdog.timeout is %s, the lease bears %s: %s", rule.Timeout, longest, errTooLong))
 		return
 	}
@@ -129,8 +130,11 @@ func (w *warden) resize(longest time.Duration) {
 	d.sized = true
 	w.order(func() func() {
 		err := dev.setUp(want)
+		if err != nil {
+			err = errors.Join(err, dev.close())
+		}
 		return func() {
-			d.rule.Timeout, d.granted = dev.timeout, dev.timeout
+			d.rule.Timeout = dev.timeout
 			w.fed(err)
 		}
 	})
@@ -160,8 +164,8 @@ func (w *warden) openFor(want, longest time.Duration) {
 
 func (w *warden) opened(dev *device, err error) {
 	d := &w.dog
-	if dev != nil && (d.needed || d.wish.Timeout != 0) {
-		d.granted = dev.timeout
+	if errors.Is(err, errTooLong) {
+		d.least = dev.timeout
 	}
 	state, pause := core.WatchdogUnavailable, probePause
 	switch {
@@ -265,7 +269,10 @@ func (w *warden) ordered(then func()) {
 }
 
 func (w *warden) tellWatchdog(state core.WatchdogState, text string) {
-	now := WatchdogStatus{State: state, Text: text, Timeout: w.dog.granted}
+	now := WatchdogStatus{State: state, Text: strings.ReplaceAll(text, "\n", "; "), Timeout: w.dog.least}
+	if state == core.WatchdogActive {
+		now.Timeout = w.dog.rule.Timeout
+	}
 	if w.st.Watchdog == nil || *w.st.Watchdog == now {
 		return
 	}

@@ -154,6 +154,11 @@ func TestWatchdogIsFedWhileRenewedAndDisarmedAtTheEnd(t *testing.T) {
 				awaitStatus(t, c, "emptiness", empty)
 				must(t, c.Disarm(ctx(t), 2))
 			}
+			if name == "disarmed" { // the next lease may be shorter, and it will do as it is told
+				if s := awaitStatus(t, c, "rest", watchdogIs(core.WatchdogReady)); s.Watchdog.Timeout != 0 {
+					t.Errorf("%+v", s.Watchdog)
+				}
+			}
 			await(t, "a V", func() bool { _, now, _ := d.counts(); return now > before })
 			d.quiet(t, 1500*time.Millisecond)
 		})
@@ -319,4 +324,50 @@ func TestWatchdogOnATerminal(t *testing.T) {
 	d, err := openDevice("/dev/pts/"+strconv.Itoa(n), 3*time.Second, 0, true)
 	must(t, err)
 	must(t, errors.Join(d.feed(), d.close()))
+}
+
+// fakeKernel answers as a driver that counts at least least, and 60 s when it is not told.
+func fakeKernel(options uint32, least uint32, disable error) ioctls {
+	counts := uint32(60)
+	return ioctls{
+		info: func(int) (*unix.WatchdogInfo, error) { return &unix.WatchdogInfo{Options: options}, nil },
+		setTimeout: func(_ int, seconds int) error {
+			if uint32(seconds) < least {
+				return unix.EINVAL
+			}
+			counts = uint32(seconds)
+			return nil
+		},
+		timeout: func(int) (uint32, error) { return counts, nil },
+		disable: func(int) error { return disable },
+	}
+}
+
+func TestKernelWatchdog(t *testing.T) {
+	const magic = unix.WDIOF_MAGICCLOSE
+	for name, c := range map[string]struct {
+		calls   ioctls
+		want    error
+		text    string
+		timeout time.Duration
+		bytes   string
+	}{
+		"as asked":         {fakeKernel(magic, 1, nil), nil, "", 3 * time.Second, "\x00"},
+		"granted is more":  {fakeKernel(magic, 10, nil), errTooLong, "counts 1m0s, the lease bears 3s", time.Minute, "\x00V"},
+		"no magic close":   {fakeKernel(0, 1, nil), nil, "stops to count when its program dies", 3 * time.Second, "V"},
+		"cannot be closed": {fakeKernel(magic, 10, unix.EBUSY), errStillArmed, "nowayout", time.Minute, "\x00"}, // stays open, to be fed
+	} {
+		path := filepath.Join(t.TempDir(), "device")
+		must(t, os.WriteFile(path, nil, 0o600))
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_APPEND, 0)
+		must(t, err)
+		d := &device{path: path, fd: fd, timeout: 3 * time.Second, calls: c.calls}
+		err = d.begin(3*time.Second, 3*time.Second)
+		if c.want != nil && !errors.Is(err, c.want) || (err != nil) != (c.text != "") || err != nil && !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, _ := os.ReadFile(path); string(b) != c.bytes || d.timeout != c.timeout {
+			t.Errorf("%s: got %q, counts %s", name, b, d.timeout)
+		}
+	}
 }
