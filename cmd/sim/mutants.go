@@ -23,6 +23,8 @@ const (
 	guard     = "internal/trust/guard.go"
 	permit    = "internal/trust/permit.go"
 	watchdog  = "internal/trust/watchdog.go"
+	vouch     = "internal/trust/vouch.go"
+	simVouch  = "internal/sim/vouch.go"
 	simSteps  = "internal/sim/steps.go"
 	simServer = "internal/sim/postgres.go"
 	simWarden = "internal/sim/warden.go"
@@ -47,7 +49,7 @@ var mutants = []mutant{
 	{"stale-reply-wins", "an older reply of the store overwrites newer knowledge", []edit{{ledger, "if revision < l.newest {", "if false {"}}},
 	{"trust-from-reply", "trust is counted from the reply, not from the send time", []edit{{ledger, "= lease.Term, sent", "= lease.Term, now"}, {simSteps, "trust.Until(sent, *s.Lease)", "trust.Until(n.clock(), *s.Lease)"}}},
 	{"no-fence-when-paused", "the warden has no deadline: a frozen agent is not fenced", []edit{{permit, "return p.Deadline != 0 && now >= p.Deadline", "return false"}}},
-	{"margin-forgotten", "PostgreSQL may live for a ttl and more after the renewal", []edit{{guard, "return sent.Add(l.TTL.D() - l.Margin.D())", "return sent.Add(l.TTL.D() + l.Margin.D())"}, {decide, "return d.v.Store.RenewedAt.Add(d.timing().TTL.D() - d.timing().Margin.D())", "return d.v.Store.RenewedAt.Add(d.timing().TTL.D() + d.timing().Margin.D())"}}},
+	{"margin-forgotten", "PostgreSQL may live for a ttl and more after the renewal", []edit{{guard, "return sent.Add(l.TTL.D() - l.Margin.D())", "return sent.Add(l.TTL.D() + l.Margin.D())"}, {decide, "return sent.Add(d.timing().TTL.D() - d.timing().Margin.D())", "return sent.Add(d.timing().TTL.D() + d.timing().Margin.D())"}}},
 	{"no-compare-and-swap", "the lease is written whatever its revision is", []edit{{simStore, "if ok = s.next(&r.LeaseRevision, step.Expect); ok {", "if ok = s.next(&r.LeaseRevision, r.LeaseRevision); ok {"}}},
 	{"lease-not-checked-again", "a promotion and a start check neither trust, nor guard, nor the warden's arming again", []edit{
 		{lease, "\tif !d.trusted() {\n", "\tif false {\n"},
@@ -63,6 +65,12 @@ var mutants = []mutant{
 	{"watchdog-disarmed-by-the-fence", "the watchdog is disarmed when the warden begins to kill, not when nothing is left", []edit{{watchdog, "case p.Armed || empty: ", "default: "}}},
 	{"watchdog-too-late", "the watchdog is fed until it fires only after others may lead", []edit{{watchdog, "w.By = p.Deadline.Add(p.Margin / 2)", "w.By = p.Deadline.Add(4 * p.Margin)"}}},
 	{"required-watchdog-ignored", "a member whose watchdog is required becomes primary without", []edit{{"internal/core/watchdog.go", "if !w.Required || w.State == WatchdogActive {\n\t\treturn false", "if w.State == w.State {\n\t\treturn false"}}},
+
+	// Failsafe: a primary without the store.
+	{"silence-is-consent", "a member that does not answer counts as one that vouches", []edit{{simVouch, "finish(errSilent)", "finish(nil)"}}},
+	{"one-word-is-enough", "the first member that vouches is enough", []edit{{simVouch, "if open--; err != nil || open == 0 {", "if open--; err == nil || open == 0 {"}}},
+	{"takes-after-vouching", "a decision to take the lease is carried out after this member has vouched for its holder, and vouched while it takes", []edit{{vouch, "if l.known.LeaseRevision != 0 && !lease.Released && now < l.known.LeaseSeenAt.Add(lease.TTL.D()) {", "if lease.TTL < 0 {"}, {vouch, "case l.known.LeaseRevision <= l.unproven:", "case false:"}}},
+	{"word-without-promise", "a member vouches and stands for election as before", []edit{{vouch, "	l.known.LeaseSeenAt = max(l.known.LeaseSeenAt, now)\n", ""}}},
 
 	// What commits wait for.
 	{"widened-before-observed", "the lease promises a standby before it was seen to have everything", []edit{{syncRules, "needsProof(r, p, want) && d.switchedOn(r) && d.proven(want)", "needsProof(r, p, want)"}}},

@@ -15,6 +15,11 @@ import (
 func (r *Runner) putLease(ctx context.Context, s core.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
+	if s.Lease.Holder == r.Self && s.Lease.Term > r.Ledger.Term() {
+		if err := r.Ledger.Taking(s.Expect); err != nil {
+			return err
+		}
+	}
 	sent := r.Now()
 	revision, err := records.Put(ctx, r.Store, records.KeyLease, s.Lease, s.Expect)
 	if err != nil {

@@ -17,6 +17,9 @@ import (
 type Ledger interface {
 	Renewed(l core.LeaseRecord, revision int64, sent core.Instant)
 	Term() uint64
+	Taking(expect int64) error
+	Vouched(term uint64, sent core.Instant, err error)
+	Others() []core.MemberRecord
 }
 
 // Runner carries out plans. All fields are set before the first Run.
@@ -30,6 +33,7 @@ type Runner struct {
 	Server   *Server               // nil on a witness
 	Jobs     *Jobs
 	Identity Identity
+	Ask      func(ctx context.Context, m core.MemberRecord, v core.Vouch) error // one other member to vouch for our lease
 }
 
 // Identity says which cluster data is made for.
@@ -76,6 +80,7 @@ func (r *Runner) step(ctx context.Context, s core.Step) error {
 func (r *Runner) effects() map[core.StepKind]func(context.Context, core.Step) error {
 	return map[core.StepKind]func(context.Context, core.Step) error{
 		core.StepPutLease:     r.putLease,
+		core.StepVouch:        r.vouch,
 		core.StepPutCluster:   r.putCluster,
 		core.StepPutOperation: r.putOperation,
 		core.StepPutRequest:   r.putRequest,

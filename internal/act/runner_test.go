@@ -18,6 +18,20 @@ import (
 type ledger struct {
 	term    uint64
 	renewed []core.Instant
+	others  []core.MemberRecord
+	taking  error
+	vouched []core.Instant
+	refused []error
+}
+
+func (l *ledger) Taking(int64) error          { return l.taking }
+func (l *ledger) Others() []core.MemberRecord { return l.others }
+func (l *ledger) Vouched(_ uint64, sent core.Instant, err error) {
+	if err != nil {
+		l.refused = append(l.refused, err)
+		return
+	}
+	l.vouched = append(l.vouched, sent)
 }
 
 func (l *ledger) Renewed(_ core.LeaseRecord, _ int64, sent core.Instant) {
@@ -122,5 +136,65 @@ func TestRequestIsDeletedOnlyAtItsRevision(t *testing.T) {
 	}
 	if err := r.Run(t.Context(), core.Plan{Steps: []core.Step{{Kind: core.StepEndRequest, Expect: revision}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Nobody's lease is taken after this member has vouched for its holder, whatever was decided before.
+func TestTakingIsAskedRightBeforeTheWrite(t *testing.T) {
+	now, s := core.Instant(1000), mem.New()
+	r := runner(s, &now, &ledger{term: 3, taking: trust.ErrVouched})
+	take := core.LeaseRecord{Holder: "n1", Term: 4}
+	if err := r.Run(t.Context(), core.Plan{Steps: []core.Step{{Kind: core.StepPutLease, Lease: &take}}}); !errors.Is(err, trust.ErrVouched) {
+		t.Errorf("%v", err)
+	}
+	if v, err := s.Snapshot(t.Context()); err != nil || len(v.Entries) != 0 {
+		t.Errorf("written all the same: %v %v", v, err)
+	}
+	renewal := core.LeaseRecord{Holder: "n1", Term: 3}
+	if err := r.Run(t.Context(), core.Plan{Steps: []core.Step{{Kind: core.StepPutLease, Lease: &renewal}}}); err != nil {
+		t.Errorf("a renewal takes nothing: %v", err)
+	}
+}
+
+func TestVouchNeedsEverybodysWordAndCountsFromBeforeTheQuestion(t *testing.T) {
+	others := []core.MemberRecord{{Name: "n2"}, {Name: "n3"}, {Name: "w"}}
+	plan := core.Plan{Steps: []core.Step{{Kind: core.StepVouch, Vouch: &core.Vouch{Term: 3}}}}
+	for name, c := range map[string]struct {
+		refuses string
+		want    int
+	}{"all do": {want: 1}, "one refuses": {refuses: "n3"}, "the witness refuses": {refuses: "w"}} {
+		now, l := core.Instant(1000), &ledger{others: others}
+		r := runner(mem.New(), &now, l)
+		r.Ask = func(_ context.Context, m core.MemberRecord, _ core.Vouch) error {
+			now = 5000
+			if m.Name == c.refuses {
+				return trust.ErrNotVouched
+			}
+			return nil
+		}
+		if err := r.Run(t.Context(), plan); err != nil {
+			t.Errorf("%s: it ended the tick: %v", name, err)
+		}
+		if len(l.vouched) != c.want || len(l.refused) != 1-c.want {
+			t.Errorf("%s: vouched %v, refused %v", name, l.vouched, l.refused)
+		}
+		if c.want == 1 && l.vouched[0] != 1000 {
+			t.Errorf("trusted from %v, want from the send time 1000", l.vouched)
+		}
+	}
+}
+
+// One silent member must not hold up the tick: the store is to be tried behind it.
+func TestVouchDoesNotWaitForTheSilent(t *testing.T) {
+	now, l := core.Instant(1000), &ledger{others: []core.MemberRecord{{Name: "n2"}}}
+	r := runner(mem.New(), &now, l)
+	r.Ask = func(ctx context.Context, _ core.MemberRecord, _ core.Vouch) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	renewal := core.LeaseRecord{Holder: "n1", Term: 3}
+	steps := []core.Step{{Kind: core.StepVouch, Vouch: &core.Vouch{Term: 3}}, {Kind: core.StepPutLease, Lease: &renewal}}
+	if err := r.Run(t.Context(), core.Plan{Steps: steps}); err != nil || len(l.refused) != 1 || len(l.renewed) != 1 {
+		t.Errorf("%v: refused %v, renewed %v", err, l.refused, l.renewed)
 	}
 }

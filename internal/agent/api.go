@@ -13,7 +13,7 @@ import (
 func (a *Agent) backend() api.Backend {
 	b := api.Backend{
 		Name: a.o.Config.Name, Config: a.o.Config, Store: a.store, PKI: a.pki, Journal: a.journal, Log: a.o.Log,
-		Status: a.status, Members: a.statuses, Peers: a.peers,
+		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.observer.Store.Vouch,
 		StoreEndpoints: func() []string { return a.o.Config.Store.Endpoints },
 	}
 	if a.voter != nil {

@@ -160,6 +160,9 @@ func (a *Agent) buildLoop() {
 		a.poke()
 	}
 	a.runner.Ledger = stores
+	a.runner.Ask = func(ctx context.Context, m core.MemberRecord, v core.Vouch) error {
+		return a.peers.Vouch(ctx, net.JoinHostPort(m.Address, strconv.Itoa(m.APIPort)), v)
+	}
 	a.runner.Identity = act.Identity{ClusterID: a.id.ClusterID, SystemID: func() string { return a.latest().View.Store.Cluster.SystemID }}
 }
 

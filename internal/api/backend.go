@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
@@ -39,6 +40,9 @@ type Backend struct {
 
 	// Peers asks the others for their events; nil: only this member's are shown.
 	Peers *peer.Client
+
+	// Vouch answers another member that asks to vouch for its lease while the store is silent.
+	Vouch func(v core.Vouch) error
 
 	// RemoveVoter takes the vote of a member that is gone for good. It gives nil when
 	// the member has none.

@@ -16,6 +16,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, f := range map[string]answer{
 		"GET /v1/member":                   s.getMember,
+		"POST /v1/vouch":                   s.postVouch,
 		"GET /v1/status":                   s.getStatus,
 		"GET /v1/explain":                  s.getExplain,
 		"GET /v1/events":                   s.getEvents,

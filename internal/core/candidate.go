@@ -238,10 +238,9 @@ func (d *decider) forced() bool {
 // everything too: they are the sync set from the first moment, so that the next
 // failure finds somebody even if it comes before the promotion.
 func (d *decider) take(why Reason) {
-	// Not so when somebody streams from here already, or may (the last holder takes it again): by
-	// WAL senders that have not read yet whom commits are to wait for.
-	followed := d.lease.Holder == d.v.Self || len(d.inst.Senders) > 0
-	equal := func(p Peer) bool { return !followed && p.Instance.Position() == d.inst.Position() }
+	// Not so when the last holder takes it again: see loose.
+	again := d.lease.Holder == d.v.Self
+	equal := func(p Peer) bool { return !again && p.Instance.Position() == d.inst.Position() }
 	next := d.newLease(d.v.Self, d.inst.Position().LSN, equal)
 	d.do(Step{Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Lease: &next, Why: why})
 	d.wakeIn(0)

@@ -108,13 +108,15 @@ func (d *decider) holds() bool {
 	return d.v.Store.LeaseRevision > 0 && d.lease.Holder == d.v.Self && !d.lease.Released
 }
 
-// trustUntil counts from the send time of our last successful write of this term:
-// counting from its reply would trust the lease for the length of the round trip too long.
+// trustUntil counts from the send time of our last successful write of this term, or of the last
+// question that every other member vouched to (see failsafe): counting from the reply
+// would trust the lease for the length of the round trip too long.
 func (d *decider) trustUntil() Instant {
-	if !d.holds() || d.v.Store.RenewedTerm != d.lease.Term || d.v.Store.RenewedAt == 0 {
+	sent := d.v.Store.TrustedFrom()
+	if !d.holds() || sent == 0 {
 		return 0
 	}
-	return d.v.Store.RenewedAt.Add(d.timing().TTL.D() - d.timing().Margin.D())
+	return sent.Add(d.timing().TTL.D() - d.timing().Margin.D())
 }
 
 // timing is that of the lease as it is written; see LeaseRecord.TTL.

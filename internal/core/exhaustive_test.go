@@ -40,7 +40,7 @@ func smallInstance(kind int, at wal.LSN) Instance {
 	i := Instance{State: StateRunning, SystemID: "7", Timeline: 1, CheckpointTimeline: 1, Roles: true, Control: "in production"}
 	switch kind {
 	case 0:
-		i.Control, i.ReceivedLSN, i.ReplayLSN, i.ReplayDone = "in archive recovery", at, at, true
+		i.Control, i.ReceivedLSN, i.ReplayLSN, i.ReplayDone, i.SyncNames, i.SyncK = "in archive recovery", at, at, true, []string{"b", "c"}, 1
 	case 1:
 		i.Primary, i.WriteLSN, i.SyncNames, i.SyncK = true, at, []string{"b", "c"}, 1
 	case 2:

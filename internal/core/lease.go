@@ -10,6 +10,7 @@ import (
 func (d *decider) lead() {
 	d.mem.VacantSince = 0
 	record, conf := d.syncSets()
+	d.failsafe()
 	d.renew(record)
 	if !d.trusted() {
 		d.leadUntrusted()
@@ -50,6 +51,10 @@ func (d *decider) leadUntrusted() {
 		d.do(Step{Kind: StepFence, Why: because("trust_ended", "trust in the lease of term %d has ended", d.lease.Term)})
 	case d.v.Stopping:
 		d.stopForExit()
+	case d.v.Store.Err != "" && d.halfSpent(d.v.Store.ReadAt) && d.inst.State == StateStopped && w.Empty && d.v.Local.Data.State == DataPresent && d.dataIsOurs():
+		failing := slices.Clone(d.plan.Steps) // the renewal goes last: it would end the tick
+		d.start(true, d.standbyConf(""), because("serves_reads", "the store does not answer and writes are over: reads go on until it is back"))
+		d.plan.Steps = append(d.plan.Steps[len(failing):], failing...)
 	}
 }
 

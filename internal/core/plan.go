@@ -23,6 +23,7 @@ type StepKind string
 // The steps. Jobs (marked) are started by act and observed by later ticks.
 const (
 	StepPutLease     StepKind = "put_lease"     // take, renew, release or hand over: by compare-and-swap
+	StepVouch        StepKind = "vouch"         // ask every other member to judge our lease as if it had just been renewed
 	StepPutCluster   StepKind = "put_cluster"   // record the system identifier, once
 	StepPutOperation StepKind = "put_operation" // next phase of the operation
 	StepPutRequest   StepKind = "put_request"   // ask a member, or write our request's phase
@@ -55,6 +56,7 @@ type Step struct {
 	Guard     Guard          `json:"guard,omitzero"`
 	Why       Reason         `json:"why"`
 	Lease     *LeaseRecord   `json:"lease,omitempty"`
+	Vouch     *Vouch         `json:"vouch,omitempty"`
 	Cluster   *ClusterRecord `json:"cluster,omitempty"`
 	Operation *Operation     `json:"operation,omitempty"`
 	Request   *Request       `json:"request,omitempty"`

@@ -31,11 +31,23 @@ func (d *decider) promote() {
 		d.putRenewal(d.lease.Sync, because("timeline", "timeline %d is this promotion's, before it begins", d.lease.Timeline))
 		return
 	}
+	if len(d.lease.Sync.Members) > 0 && d.loose() {
+		d.putRenewal(SyncSet{}, because("loose", "the first commits could be let go by who is not in %s: the lease promises nobody until that is ruled out", d.lease.Sync.text()))
+		return
+	}
 	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
 	d.configure(d.conf("", d.firstSync()), why)
 	d.createSlots()
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
+}
+
+// loose: somebody streams from here already who is not in the lease's set. A WAL sender judges by the
+// settings that it has read, and until it reads those of this promotion they are a standby's,
+// which name everybody. (Who comes later is forked after the promotion's settings are written.)
+func (d *decider) loose() bool {
+	return d.inst.SyncK < d.lease.Sync.K ||
+		slices.ContainsFunc(d.inst.Senders, func(s Sender) bool { return !slices.Contains(d.lease.Sync.Members, s.Member) })
 }
 
 // leadPrimary is the everyday work of a running primary.

@@ -41,6 +41,7 @@ type Condition struct {
 const (
 	CondNoLeader      Code = "no_leader"
 	CondNoQuorum      Code = "store_unreachable"
+	CondFailsafe      Code = "failsafe"
 	CondDataForeign   Code = "data_foreign"
 	CondDataUnmounted Code = "data_unmounted"
 	CondDataOther     Code = "data_other_cluster"
@@ -74,6 +75,7 @@ type entry struct {
 var catalogue = map[Code]entry{
 	CondNoLeader:      {Error, "`pgherd explain` shows for each member why it does not take over; `pgherd failover --force MEMBER` accepts the stated loss"},
 	CondNoQuorum:      {Error, "bring back members until more than half of the voters run; PostgreSQL restarts by itself then"},
+	CondFailsafe:      {Error, "bring the store back: more than half of its voters must run and reach each other. Until then the loss of any one member, or of the way to it, stops writes"},
 	CondDataForeign:   {Error, "move the directory's content away, or correct postgres.data_dir in pgherd.yaml; pgherd never overwrites what it does not know"},
 	CondDataUnmounted: {Error, "mount the data volume; pgherd goes on by itself"},
 	CondDataOther:     {Error, "this data belongs to another cluster: move it away or correct postgres.data_dir in pgherd.yaml"},

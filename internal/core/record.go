@@ -38,6 +38,24 @@ type LeaseRecord struct {
 	Sync     SyncSet      `json:"sync"`
 }
 
+// Vouch is what the holder asks of every other member, directly, while the store does not answer it: to
+// judge this lease from now on as if it had just been renewed. It is refused by whoever knows
+// anything else than what it says.
+type Vouch struct {
+	Cluster string        `json:"cluster"`
+	Holder  string        `json:"holder"`
+	Term    uint64        `json:"term"`
+	TTL     spec.Duration `json:"ttl"` // of the lease; a member that knows another would wait another
+	Margin  spec.Duration `json:"margin"`
+	Members []Joining     `json:"members"` // all that the holder knows: a member that knows of one more refuses
+}
+
+// Joining names one joining of a member: a name alone may have been given twice.
+type Joining struct {
+	Name    string `json:"name"`
+	Ordinal int    `json:"ordinal"`
+}
+
 // SyncSet says where acknowledged commits are: each is on the holder and on at least
 // K of Members. An empty set means: on the holder only.
 type SyncSet struct {

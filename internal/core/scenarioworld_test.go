@@ -363,6 +363,10 @@ func (b *builder) lease(w words) {
 	w.instant("seen", b.v.Now, &s.LeaseSeenAt)
 	w.number("renewedterm", &s.RenewedTerm)
 	w.instant("renewed", b.v.Now, &s.RenewedAt)
+	w.number("vouchedterm", &s.VouchedTerm)
+	w.instant("vouched", b.v.Now, &s.VouchedAt)
+	w.instant("asked", b.v.Now, &s.VouchAsked)
+	w.text("refused", &s.VouchErr)
 	if v, ok := w.value("final"); ok {
 		tl, lsn, _ := strings.Cut(v, ":")
 		n, _ := strconv.Atoi(tl)

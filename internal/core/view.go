@@ -54,6 +54,24 @@ type StoreView struct {
 	// term and its SEND time, the only time from which trust may be counted.
 	RenewedTerm uint64  `json:"renewed_term"`
 	RenewedAt   Instant `json:"renewed_at"`
+
+	// The last time that every other member vouched for our lease: its term and the time from
+	// before the first was asked. And the last time that they were asked, with what came of it.
+	VouchedTerm uint64  `json:"vouched_term,omitempty"`
+	VouchedAt   Instant `json:"vouched_at,omitempty"`
+	VouchAsked  Instant `json:"vouch_asked,omitempty"`
+	VouchErr    string  `json:"vouch_err,omitempty"`
+}
+
+// TrustedFrom is the send time from which the newest known lease is trusted, if it is our own.
+func (s StoreView) TrustedFrom() (sent Instant) {
+	if s.RenewedTerm == s.Lease.Term {
+		sent = s.RenewedAt
+	}
+	if s.VouchedTerm == s.Lease.Term && sent != 0 {
+		sent = max(sent, s.VouchedAt)
+	}
+	return sent
 }
 
 // Local is what is known about this member's own server.

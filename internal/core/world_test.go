@@ -347,6 +347,7 @@ func (n *node) instance() Instance {
 		}
 	default:
 		i.ReceivedLSN, i.ReplayLSN, i.ReplayDone = n.end(), n.end(), true
+		i.SyncNames, i.SyncK = n.conf.Sync.Members, n.conf.Sync.K
 		i.Receiver = n.streaming() != nil
 		i.Streaming, i.Follows = i.Receiver, n.conf.Follow
 	}

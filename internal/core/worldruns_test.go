@@ -68,11 +68,12 @@ func TestWorldPrimaryCutOff(t *testing.T) {
 	w := startedWorld(t)
 	a := w.node("a")
 	a.cut = true
-	w.until(7*time.Second, "another member leads", func() bool { p := w.primary(); return p != nil && p.name != "a" })
-	if !a.warden.Fenced {
-		t.Fatal("the old primary was not fenced by its warden")
-	}
+	w.until(5*time.Second, "the old primary ends at its deadline", func() bool { return !a.primary })
+	w.until(3*time.Second, "another member leads", func() bool { p := w.primary(); return p != nil && p.name != "a" })
 	w.run(10 * time.Second)
+	if a.state != StateRunning || a.primary {
+		t.Fatal("the old primary does not serve reads\n" + w.dump())
+	}
 	a.cut = false
 	w.until(10*time.Second, "the old primary follows", w.settled)
 }

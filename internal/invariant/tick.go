@@ -50,13 +50,13 @@ func Tick(d Decision) []Violation {
 }
 
 // I3: PostgreSQL's deadline never outlives the trust that the lease gives, nor is it
-// moved on by anything but a renewal of our own.
+// moved on by anything but a renewal of our own or the word of all others.
 func (f *found) trust(d *Decision) {
 	s, w := &d.View.Store, d.View.Local.Warden
 	if w.Deadline == 0 || s.RenewedTerm == 0 || w.Term != s.RenewedTerm || s.Lease.Term != s.RenewedTerm {
 		return
 	}
-	if until := trust.Until(s.RenewedAt, s.Lease); w.Deadline > until {
+	if until := trust.Until(s.TrustedFrom(), s.Lease); w.Deadline > until {
 		// An older renewal may have been under a longer ttl; it was trusted until then too.
 		if d.Before != nil && d.Before.Local.Warden.Deadline >= w.Deadline {
 			return

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +65,32 @@ func (s *StoreSource) Renewed(l core.LeaseRecord, revision int64, sent core.Inst
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger.Renewed(s.Self, l, revision, sent, s.Now())
+}
+
+// Taking is asked right before a write that takes somebody's lease; see trust.Ledger.
+func (s *StoreSource) Taking(expect int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.Taking(expect, s.Now())
+}
+
+// Vouch answers another member that asks to vouch for its lease; see trust.Ledger.
+func (s *StoreSource) Vouch(v core.Vouch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.Vouch(v, s.Now())
+}
+
+// Vouched takes note of what came of asking all others.
+func (s *StoreSource) Vouched(term uint64, sent core.Instant, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger.Vouched(term, sent, err)
+}
+
+// Others are the other members as they are known, to be asked directly.
+func (s *StoreSource) Others() []core.MemberRecord {
+	return slices.DeleteFunc(slices.Clone(s.members()), func(m core.MemberRecord) bool { return m.Name == s.Self })
 }
 
 // JustRenewed says that our own last write of the lease is only an echo away.

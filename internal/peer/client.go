@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
 )
 
 // Bytes; a status of ten members' slots and senders is some ten kilobytes.
@@ -48,9 +51,23 @@ func (c *Client) Status(ctx context.Context, hostport string) (Status, error) {
 	return s, err
 }
 
+// Vouch asks the member to vouch for our lease; nil is its promise.
+func (c *Client) Vouch(ctx context.Context, hostport string, v core.Vouch) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var promise struct{}
+	return c.call(ctx, http.MethodPost, hostport, "/v1/vouch", bytes.NewReader(data), &promise)
+}
+
 // Get asks for any path of another member's API and decodes its JSON.
 func (c *Client) Get(ctx context.Context, hostport, path string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+hostport+path, nil)
+	return c.call(ctx, http.MethodGet, hostport, path, nil, into)
+}
+
+func (c *Client) call(ctx context.Context, method, hostport, path string, question io.Reader, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, "https://"+hostport+path, question)
 	if err != nil {
 		return fmt.Errorf("member at %s: %w", hostport, err)
 	}

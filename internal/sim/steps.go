@@ -50,6 +50,8 @@ func (a *agent) step(s core.Step, done func(error)) {
 	switch s.Kind {
 	case core.StepPutLease:
 		a.putLease(s, done)
+	case core.StepVouch:
+		a.askVouch(s, done)
 	case core.StepPutCluster, core.StepPutOperation, core.StepPutRequest, core.StepEndRequest:
 		w.store.call(n, storeLimit, func() outcome { return w.store.put(n, s) }, func(o outcome) { done(failure(o)) })
 	case core.StepInit, core.StepClone, core.StepRewind, core.StepCheckpoint:
@@ -93,6 +95,12 @@ func failure(o outcome) error {
 // putLease: trust, and with it the warden's deadline, counts from before the write.
 func (a *agent) putLease(s core.Step, done func(error)) {
 	n, w := a.n, a.n.w
+	if s.Lease.Holder == n.name && s.Lease.Term > a.ledger.Term() {
+		if err := a.ledger.Taking(s.Expect, n.clock()); err != nil {
+			done(err)
+			return
+		}
+	}
 	sent := n.clock()
 	var revision int64
 	w.store.call(n, storeLimit, func() outcome {

@@ -134,6 +134,7 @@ func (p *server) slotFacts(i *core.Instance, j int) {
 func (p *server) standbyFacts(i *core.Instance) {
 	i.ReceivedLSN, i.ReplayLSN, i.ReplayDone = p.end(), lsnAt(p.replayed), p.replayed == len(p.wal)
 	i.Receiver, i.Streaming = p.receiver.live, p.receiver.live
+	i.SyncNames, i.SyncK = p.conf.Sync.Members, p.conf.Sync.K
 	p.senderFacts(i)
 	for j := range p.slots {
 		p.slotFacts(i, j)

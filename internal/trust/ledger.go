@@ -16,6 +16,10 @@ type Ledger struct {
 	newest int64 // store revision of what is known; replies below are dropped
 	known  core.StoreView
 	opID   string
+
+	// unproven is the lease's revision up to which a write by which we would lead may still land: our own, or
+	// one of a predecessor of this agent. Only a newer revision rules it out.
+	unproven int64
 }
 
 // Merge takes a snapshot over that was asked for at sent and arrived at now, unless
@@ -27,7 +31,11 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 	}
 	v.ReadAt = sent
 	v.RenewedTerm, v.RenewedAt = l.known.RenewedTerm, l.known.RenewedAt
+	v.VouchedTerm, v.VouchedAt, v.VouchAsked, v.VouchErr = l.known.VouchedTerm, l.known.VouchedAt, l.known.VouchAsked, l.known.VouchErr
 	v.LeaseSeenAt, v.OperationSeenAt = l.known.LeaseSeenAt, l.known.OperationSeenAt
+	if !l.known.Known {
+		l.unproven = v.LeaseRevision
+	}
 	if !l.known.Known || v.LeaseRevision != l.known.LeaseRevision {
 		// When the reply is here, not when it was asked for: the others wait too long
 		// rather than too short for a renewal to show.

@@ -1,0 +1,36 @@
+package core
+
+// halfSpent says that half the trust that a word of this time gave is used up.
+func (d *decider) halfSpent(at Instant) bool {
+	return d.v.Now.Sub(at) > (d.timing().TTL.D()-d.timing().Margin.D())/2
+}
+
+// failsafe: the store does not answer, and a healthy primary with it would be lost. It may go on
+// while every other member, asked directly, vouches that it knows of no newer term; each
+// then judges the lease as if it had just been renewed, so nobody can take it before our
+// trust, counted from before the question, is over. One silence or refusal and the
+// deadline stands as it is: who is silent may be electing somebody.
+//
+// Trust is only made longer here, never won: an agent that has not renewed this term itself does not
+// know what its predecessor may have sent to the store.
+func (d *decider) failsafe() {
+	s := &d.v.Store
+	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease // it may also answer reads and take no writes
+	if !silent || !d.halfSpent(s.RenewedAt) || !d.inst.Primary || !d.trusted() {
+		return
+	}
+	if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
+		d.condition(CondFailsafe, "the store does not answer; %s goes on by the word of all %d other members", d.v.Self, len(s.Members)-1)
+	} else if s.VouchErr != "" {
+		d.say("not_vouched", "the store does not answer, and not every other member vouches for this primary: %s", s.VouchErr)
+	}
+	if due := s.VouchAsked.Add(d.spec.Lease.Renew.D() - renewSlack); d.v.Now < due {
+		d.wakeAt(due)
+		return
+	}
+	v := Vouch{Cluster: s.Cluster.ID, Holder: d.v.Self, Term: d.lease.Term, TTL: d.timing().TTL, Margin: d.timing().Margin}
+	for _, m := range s.Members {
+		v.Members = append(v.Members, Joining{m.Name, m.Ordinal})
+	}
+	d.guarded(Step{Kind: StepVouch, Vouch: &v, Why: because("failsafe", "the store has taken no renewal for %s", d.v.Now.Sub(s.RenewedAt))})
+}
