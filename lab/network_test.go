@@ -5,6 +5,7 @@ package lab
 import (
 	"time"
 
+	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/lab/cluster"
 	"github.com/pgherd/pgherd/lab/history"
 )
@@ -47,14 +48,32 @@ func isolateStandby(l *Lab) {
 }
 
 func cutPrimaryStore(l *Lab) {
-	p, since := l.primary(), time.Now()
+	p := l.primary()
+	pid := p.PID(cluster.Postmaster)
 	for _, o := range l.Cluster.Others(p) {
 		l.Do("the store's ports between "+p.Name+" and "+o.Name+" are cut", l.Rig.CutPorts(p.Host, o.Host, cluster.PortPeer, cluster.PortStore))
 	}
+	l.sees(p, 10*time.Second, core.CondFailsafe)
+	l.last(cutFor)
+	l.remains(p, pid)
+	l.Load.WaitAcked(50)
+	// Now one of the others cannot be asked: it may be electing somebody, so the deadline stands.
+	o := l.Cluster.Others(p)[0]
+	l.Do("all ports between "+p.Name+" and "+o.Name+" are cut", l.Rig.Cut(p.Host, o.Host))
 	l.emptied(p, 8*time.Second)
 	l.takenOver(p)
 	l.fencedByDeadline(p)
-	l.told(since, "leader_changed")
+	l.readable(p)
+}
+
+// readable waits until a member that lost its store serves reads as a standby.
+func (l *Lab) readable(m *cluster.Member) {
+	l.T.Helper()
+	l.Cluster.Wait(15*time.Second, m.Name+" serves reads", func() bool {
+		v, err := m.Query("SELECT pg_is_in_recovery()::text")
+		return err == nil && v == "true"
+	})
+	l.Mark("%s serves reads", m.Name)
 }
 
 // cutReplicationOnly: everybody is alive, reachable and renews, only WAL does not flow.

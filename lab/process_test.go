@@ -50,11 +50,14 @@ func (l *Lab) told(since time.Time, codes ...string) {
 	}
 }
 
-// emptied waits until no process of PostgreSQL is left on a member.
+// emptied waits until no process of PostgreSQL is left on a member of those that are there now. (A
+// member without its store comes back as a standby at once.)
 func (l *Lab) emptied(m *cluster.Member, limit time.Duration) {
 	l.T.Helper()
+	postmaster := m.PID(cluster.Postmaster)
 	l.Cluster.Wait(limit, "no process of PostgreSQL on "+m.Name, func() bool {
-		return len(m.Processes(cluster.Postmaster, cluster.Backend)) == 0
+		now := m.PID(cluster.Postmaster)
+		return now != 0 && now != postmaster || len(m.Processes(cluster.Postmaster, cluster.Backend)) == 0
 	})
 	l.Mark("%s is empty", m.Name)
 }

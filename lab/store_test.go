@@ -19,6 +19,7 @@ var _ = add(
 	scenario{name: "store-minority-down", bounds: calm, run: storeMinorityDown},
 	// The store is away for as long as the scenario wants.
 	scenario{name: "store-majority-down", bounds: history.Bounds{OutageMax: 30 * time.Second, ChangesMax: 1}, run: storeMajorityDown},
+	scenario{name: "store-cut-everywhere", bounds: calm, run: storeCutEverywhere},
 	scenario{name: "store-disk-stall", disks: rig.Disks{StoreMB: 300}, bounds: crash, run: storeDiskStall},
 	scenario{name: "store-wiped-one", bounds: calm, run: storeWipedOne},
 	scenario{name: "store-wiped-all", bounds: history.Bounds{OutageMax: history.NoBound, ChangesMax: 1}, run: storeWipedAll},
@@ -64,17 +65,34 @@ func storeMinorityDown(l *Lab) {
 	l.remains(p, pid)
 }
 
-// storeMajorityDown: without a quorum nobody may lead. Failsafe is issue 4.
+// storeCutEverywhere: no voter reaches another, while all members do. Nothing need happen.
+func storeCutEverywhere(l *Lab) {
+	p := l.primary()
+	pid := p.PID(cluster.Postmaster)
+	for i, a := range l.Rig.Hosts {
+		for _, b := range l.Rig.Hosts[i+1:] {
+			l.Do("the store's ports between "+a.Name+" and "+b.Name+" are cut", l.Rig.CutPorts(a, b, cluster.PortPeer, cluster.PortStore))
+		}
+	}
+	l.sees(p, 10*time.Second, core.CondFailsafe)
+	l.last(20 * time.Second)
+	l.Load.WaitAcked(50)
+	l.remains(p, pid)
+	l.Heal()
+	l.Cluster.WaitReady(30 * time.Second)
+	l.remains(p, pid)
+}
+
+// storeMajorityDown: without a quorum nobody may lead, and who is killed cannot vouch.
 func storeMajorityDown(l *Lab) {
 	p := l.primary()
 	l.Mark("kill the agents of both standbys")
 	for _, m := range l.Cluster.Others(p) {
 		m.Kill(cluster.Agent)
 	}
-	l.Cluster.Wait(8*time.Second, p.Name+" is fenced", func() bool { return len(p.Processes(cluster.Postmaster, cluster.Backend)) == 0 })
-	l.Mark("%s is fenced", p.Name)
+	l.emptied(p, 8*time.Second)
 	l.sees(p, 10*time.Second, core.CondNoQuorum)
-	l.last(3 * time.Second)
+	l.readable(p)
 	if n := l.Cluster.Primary(); n != nil {
 		l.T.Errorf("%s leads without a store", n.Name)
 	}
