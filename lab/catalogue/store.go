@@ -4,9 +4,9 @@ package catalogue
 var store = []Entry{
 	{Number: 22, Name: "slow-store",
 		Fault:   "each exchange with another member's store takes 400 ms longer, then 800 ms",
-		Happens: "400 ms cost nothing. With 800 ms most calls take longer than their limit of 0.9 s: the primary is stopped at its deadline, and goes on or is replaced when the store is quicker again",
-		Sees:    "`store_unreachable`, event `step_failed` with put_lease",
-		Limit:   "to go on for as long as the lease is trusted, however slow each call, is issue 4. This kernel has no netem: a proxy inside each host's network delays the store's connections"},
+		Happens: "nothing: with 800 ms hardly a renewal is answered within its limit of 0.9 s, and the primary goes on by the word of all other members between those that are",
+		Sees:    "`store_unreachable`, `failsafe`, event `step_failed` with put_lease",
+		Limit:   "this kernel has no netem: a proxy inside each host's network delays the store's connections"},
 	{Number: 23, Name: "store-minority-down",
 		Fault:   "one of three voters is away",
 		Happens: "nothing",
