@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgherd/pgherd/internal/core"
-	"github.com/pgherd/pgherd/internal/trust"
 )
 
 const vouchLimit = 600 * time.Millisecond
@@ -35,8 +34,7 @@ func (r *Runner) vouch(ctx context.Context, s core.Step) error {
 		r.Log.Warn("not every other member vouches for this primary", "error", err)
 		return nil
 	}
-	until := trust.Until(sent, core.LeaseRecord{TTL: s.Vouch.TTL, Margin: s.Vouch.Margin})
-	if err := r.arm(ctx, until, s.Vouch.Term); err != nil {
+	if err := r.arm(ctx, sent, core.LeaseRecord{Term: s.Vouch.Term, TTL: s.Vouch.TTL, Margin: s.Vouch.Margin}); err != nil {
 		r.Log.Warn("the warden did not take the deadline that all other members vouched for", "error", err)
 	}
 	return nil

@@ -26,7 +26,8 @@ func (a *agent) askVouch(s core.Step, done func(error)) {
 		if err == nil {
 			w.note(n, "vouched", int(s.Vouch.Term), "all others vouch for term %d", s.Vouch.Term)
 			if n.warden.alive && n.warden.group.frozen == 0 {
-				_ = n.warden.arm(trust.Until(sent, core.LeaseRecord{TTL: s.Vouch.TTL, Margin: s.Vouch.Margin}), s.Vouch.Term)
+				l := core.LeaseRecord{Term: s.Vouch.Term, TTL: s.Vouch.TTL, Margin: s.Vouch.Margin}
+				_ = n.warden.arm(trust.Until(sent, l), l)
 			}
 		}
 		done(nil)
