@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci clean
+.PHONY: help demo test build lint deps bench-failover test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b
 
 lab-ci: ## the lab's subset that runs for each change
 	@scripts/lab.sh ci
+
+lab-pairs: ## random pairs of faults on real processes (MINUTES=120, SEED=n)
+	@scripts/lab.sh pairs "$(or $(MINUTES),120)" "$(SEED)"
 
 clean: ## remove what was built
 	rm -rf bin

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the laboratory: all scenarios, those named in the first argument (a list with commas), or "ci". It
-# needs root for namespaces, mounts and cgroups, and takes all of them down at its end.
+# Runs the laboratory: all scenarios, those named in the first argument (a list with commas), "ci", or "pairs" with
+# minutes and a seed: random pairs of faults. It needs root for namespaces, mounts and cgroups, and takes all of them down at its end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 die() { echo "error: $1" >&2; echo "hint: $2" >&2; exit 1; }
@@ -13,6 +13,9 @@ scripts/deps.sh lab
 if [ -z "${1:-}" ]; then
 	go test -tags lab -count=1 -p 1 -timeout 10m ./lab/rig ./lab/cluster ./lab/load ./lab/history ./lab/catalogue
 fi
+if [ "${1:-}" = pairs ]; then
+	LAB_PAIRS=${2:-120} LAB_SEED=${3:-} exec go test -tags lab -count=1 -timeout "$((${2:-120} + 30))m" -v -run '^TestPairs$' ./lab
+fi
 limit=100m
 if [ "${1:-}" = ci ]; then limit=20m; fi
-LAB_SCENARIO=${1:-} exec go test -tags lab -count=1 -timeout "$limit" -v -run '^Test' ./lab
+LAB_SCENARIO=${1:-} exec go test -tags lab -count=1 -timeout "$limit" -v -run '^Test' -skip '^TestPairs$' ./lab
