@@ -28,6 +28,7 @@ type Config struct {
 	Env   []string               // of every agent, and so of PostgreSQL: LD_PRELOAD of a shim and its files
 	EnvOf func(*Member) []string // more of each member's
 	Agent []string               // more flags of `pgherd run`
+	Setup func(*Member) []string // more flags of `pgherd init` and `join`
 	// Witnesses of the hosts, the last ones, vote and run no PostgreSQL.
 	Witnesses int
 }
@@ -135,7 +136,10 @@ func (m *Member) setup(verb ...string) []string {
 	if m.Witness {
 		return append(args, "--witness")
 	}
-	args = append(args, "--data-dir", m.DataDir)
+	args = append(args, "--data-dir", m.DataDir, "--watchdog", "off") // this machine is not to be reset
+	if m.c.Config.Setup != nil {
+		args = append(args, m.c.Config.Setup(m)...)
+	}
 	if m.WALDir != "" {
 		args = append(args, "--wal-dir", m.WALDir)
 	}

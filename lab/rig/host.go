@@ -19,6 +19,8 @@ type Host struct {
 	Addr    string
 	Dir     string // directories data, wal and state are in it
 	Volumes map[string]*Volume
+	// Watchdog is there after AddWatchdog.
+	Watchdog *Watchdog
 	// Wrap is put before every command that is started, such as `unshare --time`.
 	Wrap []string
 
@@ -74,6 +76,7 @@ func (h *Host) LinkDown() error { return tool("ip", "link", "set", h.veth(), "do
 func (h *Host) LinkUp() error { return tool("ip", "link", "set", h.veth(), "up") }
 
 func (h *Host) takeDown() {
+	h.Watchdog.close()
 	for _, v := range h.Volumes {
 		v.takeDown()
 	}
