@@ -268,3 +268,26 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Error("a volume is still mounted")
 	}
 }
+
+// A host's watchdog sleeps after a V, and otherwise cuts the power.
+func TestWatchdog(t *testing.T) {
+	h := newRig(t, Spec{Hosts: 1}).Hosts[0]
+	must(t, h.AddWatchdog(300*time.Millisecond))
+	running, err := h.Start(Command{Args: []string{"sleep", "1000"}})
+	must(t, err)
+	must(t, os.WriteFile(h.Watchdog.Path, []byte("\x00V"), 0))
+	select {
+	case <-running.Ended:
+		t.Fatal("it was disarmed, and fired")
+	case <-time.After(600 * time.Millisecond):
+	}
+	must(t, os.WriteFile(h.Watchdog.Path, []byte{0}, 0))
+	select {
+	case <-h.Watchdog.Fired:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it did not fire")
+	}
+	if left := h.Processes(); len(left) > 0 {
+		t.Errorf("%d processes are left", len(left))
+	}
+}
