@@ -23,6 +23,8 @@ var _ = add(
 	scenario{name: "store-disk-stall", disks: rig.Disks{StoreMB: 300}, bounds: crash, run: storeDiskStall},
 	scenario{name: "store-wiped-one", bounds: calm, run: storeWipedOne},
 	scenario{name: "store-wiped-all", bounds: history.Bounds{OutageMax: history.NoBound, ChangesMax: 1}, run: storeWipedAll},
+	scenario{name: "store-majority-lost", bounds: history.Bounds{OutageMax: history.NoBound, ChangesMax: 1}, run: storeMajorityLost},
+	scenario{name: "store-corrupt-one", bounds: calm, run: storeCorruptOne},
 )
 
 // slowStore lets each exchange with another member's store take 400 ms longer, then 800 ms, with which
@@ -132,14 +134,13 @@ func storeWipedOne(l *Lab) {
 }
 
 // storeWipedAll: the data is there, but nobody may conclude from an empty store that the cluster
-// is new. The way back that exists today is a copy of the store.
+// is new. The way back is `pgherd recover`, from the copies that the members keep of the records.
 func storeWipedAll(l *Lab) {
-	control, dirs := map[*cluster.Member]string{}, map[*cluster.Member]string{}
+	control := map[*cluster.Member]string{}
 	l.Mark("all members lose their power")
 	l.Cluster.PowerCut(l.Cluster.Members...)
 	for _, m := range l.Cluster.Members {
-		dirs[m] = storeDir(l, m)
-		l.Do("the store's share of "+m.Name+" is taken away", os.Rename(dirs[m], dirs[m]+".copy"))
+		l.Do("the store's share of "+m.Name+" is taken away", os.RemoveAll(storeDir(l, m)))
 		control[m] = controlFile(l, m)
 		m.StartAgent()
 	}
@@ -155,15 +156,82 @@ func storeWipedAll(l *Lab) {
 			l.T.Errorf("%s does not explain itself: %s", m.Name, said)
 		}
 	}
-	l.Cluster.PowerCut(l.Cluster.Members...)
-	for _, m := range l.Cluster.Members {
-		if err := os.RemoveAll(dirs[m]); err != nil {
-			l.T.Fatal(err)
-		}
-		l.Do("the store's share of "+m.Name+" is put back", os.Rename(dirs[m]+".copy", dirs[m]))
-		m.StartAgent()
+	by := l.Cluster.Members[1]
+	l.sees(by, 10*time.Second, core.CondStoreLost)
+	l.refused(by, "not_confirmed", "--confirm", "another")
+	l.Mark("pgherd recover on %s", by.Name)
+	if said := by.Must("recover", "--confirm", "main"); !strings.Contains(said, "nothing is lost") {
+		l.T.Errorf("it does not say that nothing is lost: %s", said)
 	}
 	l.Cluster.WaitPrimary(40*time.Second, l.Cluster.Members...)
+	l.Cluster.Wait(60*time.Second, "all vote in the new store", func() bool { return l.Cluster.Voters() == 3 })
+}
+
+// refused: the command ends with exit code 3, the code of the refusal and a hint.
+func (l *Lab) refused(m *cluster.Member, code string, args ...string) {
+	l.T.Helper()
+	a := m.Run(append([]string{"recover", "--json"}, args...)...)
+	if a.Code != 3 || !strings.Contains(a.Stdout, `"code": "`+code+`"`) || !strings.Contains(a.Stderr, "hint: ") {
+		l.T.Errorf("pgherd recover %v on %s: want %s: %s", args, m.Name, code, a)
+	}
+}
+
+// storeMajorityLost: two of three machines are gone for good, and with them the quorum. The third,
+// which led, is told so; new machines join in their place.
+func storeMajorityLost(l *Lab) {
+	p := l.primary()
+	gone := l.Cluster.Others(p)
+	names := gone[0].Name + "," + gone[1].Name
+	l.Mark("%s burn", names)
+	l.Cluster.PowerCut(gone...)
+	for _, m := range gone {
+		m.Burn()
+	}
+	l.sees(p, 15*time.Second, core.CondNoQuorum)
+	l.refused(p, "silent_quorum", "--confirm", "main")
+	l.refused(p, "loss_not_accepted", "--confirm", "main", "--destroyed", names)
+	l.Mark("pgherd recover on %s", p.Name)
+	p.Must("recover", "--confirm", "main", "--destroyed", names, "--accept-loss")
+	l.Cluster.WaitPrimary(20*time.Second, p)
+	for _, m := range gone {
+		m.Rejoin(p)
+	}
+	l.Cluster.Wait(90*time.Second, "a whole cluster in which three vote", func() bool {
+		return l.Cluster.Voters() == 3 && l.Cluster.Broken() == ""
+	})
+}
+
+// storeCorruptOne: the disk returns garbage for one member's share of the store.
+func storeCorruptOne(l *Lab) {
+	p := l.primary()
+	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Others(p)[1]
+	hit.PowerCut()
+	files, err := filepath.Glob(filepath.Join(storeDir(l, hit), "member", "wal", "*.wal"))
+	if err != nil || len(files) == 0 {
+		l.T.Fatal(files, err)
+	}
+	for _, file := range files {
+		l.Do(filepath.Base(file)+" of "+hit.Name+" is damaged", damage(file))
+	}
+	hit.StartAgent()
+	l.Cluster.Wait(60*time.Second, hit.Name+" votes again and streams", func() bool {
+		return l.Cluster.Voters() == 3 && l.Cluster.Broken() == ""
+	})
+	if aside, _ := filepath.Glob(filepath.Join(hit.StateDir, "store.damaged-*")); len(aside) != 1 {
+		l.T.Errorf("the damaged share was not set aside once: %v", aside)
+	}
+	l.remains(p, pid)
+}
+
+// damage overwrites a part of a record in the beginning of a log: its end would look like a torn write.
+func damage(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt([]byte(strings.Repeat("\xa5", 8)), 100)
+	return err
 }
 
 func controlFile(l *Lab, m *cluster.Member) string {

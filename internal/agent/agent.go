@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,29 +22,37 @@ import (
 
 // Agent is one member's running parts.
 type Agent struct {
-	o        Options
-	id       Identity
-	pki      pki.Dir
-	store    *etcd.Store
-	voter    *voter // nil with an external store
-	warden   *wardenLink
-	server   *act.Server // nil on a witness
-	observer *observe.Observer
-	runner   *act.Runner
-	jobs     *act.Jobs
-	journal  *journal.Journal
-	peers    *peer.Client
-	api      *api.Server
-	major    int // PostgreSQL's here; 0 on a witness
+	o           Options
+	id          Identity
+	pki         pki.Dir
+	store       *etcd.Store
+	prefix      string // of all generations' keys
+	storeConfig etcd.Config
+	voter       *voter // nil with an external store
+	warden      *wardenLink
+	server      *act.Server // nil on a witness
+	observer    *observe.Observer
+	runner      *act.Runner
+	jobs        *act.Jobs
+	journal     *journal.Journal
+	peers       *peer.Client
+	api         *api.Server
+	major       int // PostgreSQL's here; 0 on a witness
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
+	gen    generation
+	kept   *kept
+	ours   atomic.Bool  // the store's last answer was of the store that this member belongs to
 	began  core.Instant // of this process
 	proof  invariants
 
 	failed     core.StepFailure
 	wake       chan struct{}
 	detaching  atomic.Bool
+	again      atomic.Bool // the process begins anew when the loop has ended
+	switching  sync.Mutex
+	recovering sync.Mutex
 	stopSince  atomic.Int64 // unix nanoseconds; 0: not told to stop
 	mountKnown bool
 }
@@ -62,8 +71,13 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	if a.voter != nil {
 		parts.Go(func() error { return a.voter.keep(background, a) })
 	}
-	if a.id.First && !a.hasFounded() {
+	parts.Go(func() error { return a.kept.keep(background) })
+	parts.Go(func() error { return a.followOthers(background) })
+	if a.gen.Number == 0 && a.id.First && !a.hasFounded() {
 		parts.Go(func() error { return a.found(background) })
+	}
+	if a.founds() {
+		parts.Go(func() error { return a.refound(background) })
 	}
 	stopping, stop := context.WithCancel(background)
 	defer stop()

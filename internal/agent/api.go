@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/store/embed"
 )
@@ -13,7 +14,8 @@ import (
 func (a *Agent) backend() api.Backend {
 	b := api.Backend{
 		Name: a.o.Config.Name, Config: a.o.Config, Store: a.store, PKI: a.pki, Journal: a.journal, Log: a.o.Log,
-		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.observer.Store.Vouch,
+		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.vouch, Kept: a.kept.view,
+		RecoveryAnswer: a.recoveryAnswer, Recover: a.recover, Retire: a.retire,
 		StoreEndpoints: func() []string { return a.o.Config.Store.Endpoints },
 	}
 	if a.voter != nil {
@@ -23,6 +25,14 @@ func (a *Agent) backend() api.Backend {
 		b.TryParameters = a.tryParameters
 	}
 	return b
+}
+
+// vouch: a member that leaves the old store has no more word in it.
+func (a *Agent) vouch(v core.Vouch) error {
+	if a.again.Load() {
+		return errSuperseded
+	}
+	return a.observer.Store.Vouch(v)
 }
 
 // removeVoter takes the vote of a member that is gone for good.

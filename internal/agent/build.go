@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -26,7 +27,11 @@ import (
 
 // build puts the parts together. Nothing waits for another member here.
 func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
-	a := &Agent{o: o, id: id, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), wake: make(chan struct{}, 1), began: warden.BootNow(), proof: invariants{log: o.Log}}
+	a := &Agent{o: o, id: id, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), wake: make(chan struct{}, 1), began: warden.BootNow(), proof: invariants{log: o.Log}, kept: openKept(o.Config.StateDir, o.Log)}
+	var err error
+	if a.gen, err = loadGeneration(o.Config.StateDir); err != nil {
+		return nil, err
+	}
 	clientTLS, err := pki.ClientTLS(a.pki)
 	if err != nil {
 		return nil, err
@@ -59,7 +64,8 @@ func (a *Agent) buildStore(ctx context.Context, clientTLS *tls.Config) error {
 	if prefix == "" {
 		prefix = "/pgherd"
 	}
-	config := etcd.Config{Prefix: prefix + "/" + a.id.ClusterID, TLS: clientTLS, Logger: a.o.Log, Endpoints: c.Store.Endpoints}
+	a.prefix = prefix + "/" + a.id.ClusterID
+	config := etcd.Config{Prefix: a.gen.prefix(a.prefix), TLS: clientTLS, Logger: a.o.Log, Endpoints: c.Store.Endpoints}
 	if len(c.Store.Endpoints) > 0 {
 		external, err := externalTLS(c.Store)
 		if err != nil {
@@ -67,25 +73,41 @@ func (a *Agent) buildStore(ctx context.Context, clientTLS *tls.Config) error {
 		}
 		config.TLS = external
 	} else {
-		a.voter = &voter{config: a.embedConfig(), stateDir: c.StateDir, log: a.o.Log}
-		if err := a.voter.begin(ctx, a.id.First); err != nil {
-			return fmt.Errorf("the embedded store does not start: %w", err)
+		a.voter = &voter{config: a.embedConfig(), stateDir: c.StateDir, log: a.o.Log, foundedFile: a.foundedFile()}
+		if err := a.voter.begin(ctx, a.gen.Number == 0 && a.id.First || a.founds()); err != nil {
+			return a.storeStartFailed(err)
 		}
 		config.Endpoints = a.voter.endpoints(a.id.Seeds)
 	}
+	a.storeConfig = config
 	store, err := etcd.Dial(ctx, config)
 	a.store = store
 	return err
 }
 
+// storeStartFailed sets damaged data aside: the member has lost its vote with it, and joins the quorum anew as
+// one that has lost its share. Only a new process can.
+func (a *Agent) storeStartFailed(err error) error {
+	if !errors.Is(err, embed.ErrDamaged) {
+		return fmt.Errorf("the embedded store does not start: %w", err)
+	}
+	to, moved := a.voter.config.SetAside("damaged")
+	if moved != nil {
+		return errors.Join(err, moved)
+	}
+	a.tell(core.Error, "this member's share of the store is damaged and is set aside as %s: %v", filepath.Base(to), err)
+	a.journal.Close()
+	return errBegin
+}
+
 func (a *Agent) embedConfig() embed.Config {
 	c := a.o.Config
 	return embed.Config{
-		Name: c.Name, Dir: filepath.Join(c.StateDir, "store"),
+		Name: c.Name, Dir: filepath.Join(c.StateDir, "store"+a.gen.suffix()),
 		PeerListen: c.Listen.Peer, ClientListen: c.Listen.Store,
 		PeerAdvertise: advertise(c.Address, c.Listen.Peer), ClientAdvertise: advertise(c.Address, c.Listen.Store),
 		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
-		ClusterToken: a.id.ClusterID, AllowedHost: pki.MemberHost(a.id.ClusterID), Logger: a.o.Log,
+		ClusterToken: a.id.ClusterID + a.gen.suffix(), AllowedHost: pki.MemberHost(a.id.ClusterID), Logger: a.o.Log,
 	}
 }
 
@@ -141,7 +163,7 @@ func (a *Agent) mayGuard() error {
 }
 
 func (a *Agent) buildLoop() {
-	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.store, Now: warden.BootNow}
+	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.store, Now: warden.BootNow, Check: a.check, Remembered: a.members}
 	a.observer = &observe.Observer{
 		Self: a.o.Config.Name, Ordinal: a.id.Ordinal, Now: warden.BootNow, Store: stores, Job: a.jobs.View,
 		Peers: &observe.PeerSource{Self: a.o.Config.Name, Client: a.peers, Now: warden.BootNow},

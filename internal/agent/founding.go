@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/api"
@@ -60,23 +59,26 @@ func (a *Agent) found(ctx context.Context) error {
 	return nil
 }
 
-// foundedName marks a state directory whose cluster exists. Without it a store that was
-// lost would make a first member found the cluster a second time, over live data.
+// foundedName: see foundedFile.
 const foundedName = "founded"
 
 func (a *Agent) founded() error {
-	return WriteFile(filepath.Join(a.o.Config.StateDir, foundedName), []byte(a.id.ClusterID+"\n"), 0o600)
+	return WriteFile(a.foundedFile(), []byte(a.id.ClusterID+"\n"), 0o600)
 }
 
 func (a *Agent) hasFounded() bool {
-	_, err := os.Stat(filepath.Join(a.o.Config.StateDir, foundedName))
+	_, err := os.Stat(a.foundedFile())
 	return err == nil
 }
 
 func (a *Agent) putOnce(ctx context.Context, key string, record any) error {
+	return a.putOnceInto(ctx, a.store, key, record)
+}
+
+func (a *Agent) putOnceInto(ctx context.Context, s store.Store, key string, record any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	_, err := records.Put(ctx, a.store, key, record, 0)
+	_, err := records.Put(ctx, s, key, record, 0)
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}

@@ -19,7 +19,7 @@ func TestLostStoreIsNeverFoundedTwice(t *testing.T) {
 	if err := a.founded(); err != nil || !a.hasFounded() {
 		t.Fatalf("founded: %v", err)
 	}
-	v := &voter{stateDir: dir} // no data in its (empty) configuration either
+	v := &voter{stateDir: dir, foundedFile: a.foundedFile()} // no data in its (empty) configuration either
 	v.config.Dir = filepath.Join(dir, "store")
 	if err := v.begin(t.Context(), true); err != nil || v.running() != nil {
 		t.Errorf("the store was begun anew: %v", err)

@@ -42,16 +42,31 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer lock.Close()
 
+	again, err := serveOnce(ctx, o, id)
+	if again && ctx.Err() == nil {
+		o.Log.Info("beginning anew, as a member of another store")
+		lock.Close()
+		return fmt.Errorf("executing pgherd anew: %w", syscall.Exec(selfExe, os.Args, os.Environ()))
+	}
+	return err
+}
+
+// serveOnce is the agent's life in this process; again: it is to begin anew.
+func serveOnce(ctx context.Context, o Options, id Identity) (again bool, err error) {
 	a, err := build(ctx, o, id)
 	if err != nil {
-		return err
+		return errors.Is(err, errBegin), err
 	}
 	defer a.close()
 	detach := make(chan os.Signal, 1)
 	signal.Notify(detach, syscall.SIGUSR2)
 	defer signal.Stop(detach)
-	return a.serve(ctx, detach)
+	err = a.serve(ctx, detach)
+	return a.again.Load(), err
 }
+
+// errBegin: what stood in the way of the start is set aside, and a new process can begin.
+var errBegin = errors.New("the start is to be repeated in a new process")
 
 // footprint keeps the agent small beside a database that wants the memory. One
 // processor is plenty for a few messages a second, and was measured to cost a fifth

@@ -27,6 +27,10 @@ func (a *Agent) status() peer.Status {
 		Job: a.jobs.View(), Term: e.Report.Term, Beat: e.Report.Beat, Vacant: e.Report.Vacant, Rejected: e.Report.Rejected, Unwatched: e.Report.Unwatched,
 		Stopping: a.stopSince.Load() != 0, AgentPID: os.Getpid(), Decision: decision(e),
 	}
+	s.Share = string(a.share())
+	if k := a.kept.newest(); k != nil {
+		s.Generation = k.Generation
+	}
 	if a.server == nil {
 		return s
 	}

@@ -28,14 +28,17 @@ type voter struct {
 	stateDir string
 	log      *slog.Logger
 
-	mu     sync.Mutex
-	server *embed.Server
+	foundedFile string
+
+	mu      sync.Mutex
+	server  *embed.Server
+	retired bool // no server is started any more
 }
 
 // begin starts the server where it is known to belong: with its old data, or as the
 // first of the cluster. Everybody else asks the running members first (see step).
 func (v *voter) begin(ctx context.Context, first bool) error {
-	if _, err := os.Stat(v.foundedFile()); err == nil {
+	if _, err := os.Stat(v.foundedFile); err == nil {
 		first = false // once founded, lost store data comes back from the others, never from nothing
 	}
 	if !first && !v.config.HasData() {
@@ -53,8 +56,22 @@ func (v *voter) start(ctx context.Context, c embed.Config) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.retired {
+		s.Close()
+		return errRetired
+	}
 	v.server = s
 	return nil
+}
+
+var errRetired = errors.New("this member has left the store for a newer one")
+
+// retire stops this member's share of the store for good.
+func (v *voter) retire() {
+	v.mu.Lock()
+	v.retired = true
+	v.mu.Unlock()
+	v.close()
 }
 
 func (v *voter) running() *embed.Server {
@@ -105,6 +122,9 @@ func (v *voter) failed() <-chan error {
 
 // step does at most one change. busy means: look again soon.
 func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
+	if !a.ours.Load() {
+		return true, nil // not before the store was read, and is known to be the one that we belong to
+	}
 	all, err := embed.Members(ctx, a.store.Client())
 	if err != nil {
 		return true, err
@@ -162,7 +182,7 @@ func (v *voter) grow(ctx context.Context, a *Agent) error {
 func (v *voter) join(ctx context.Context, all []embed.Member) error {
 	c := v.config
 	if c.HasData() {
-		if err := os.Rename(c.Dir, c.Dir+".removed-"+time.Now().UTC().Format("20060102T150405Z")); err != nil {
+		if _, err := c.SetAside("removed"); err != nil {
 			return err
 		}
 	}
@@ -196,13 +216,18 @@ func (v *voter) lead(ctx context.Context, a *Agent, all []embed.Member, view cor
 
 // remember tells the store's client, and the next start, where the voters are.
 func (v *voter) remember(a *Agent, all []embed.Member) {
-	var urls []string
+	var urls, names []string
 	for _, m := range all {
+		if m.Started && !m.Learner {
+			names = append(names, m.Name)
+		}
 		if m.Started && !m.Learner && !slices.Contains(m.PeerURLs, v.config.PeerAdvertise) {
 			urls = append(urls, m.ClientURLs...)
 		}
 	}
 	slices.Sort(urls)
+	slices.Sort(names)
+	a.kept.vote(names)
 	if v.running() != nil {
 		urls = append([]string{v.config.ClientAdvertise}, urls...)
 	}
@@ -217,8 +242,6 @@ func (v *voter) remember(a *Agent, all []embed.Member) {
 		}
 	}
 }
-
-func (v *voter) foundedFile() string { return filepath.Join(v.stateDir, foundedName) }
 
 func (v *voter) endpointsFile() string { return filepath.Join(v.stateDir, "endpoints.json") }
 

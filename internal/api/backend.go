@@ -9,6 +9,7 @@ import (
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/rebuild"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
 )
@@ -43,6 +44,14 @@ type Backend struct {
 
 	// Vouch answers another member that asks to vouch for its lease while the store is silent.
 	Vouch func(v core.Vouch) error
+	// Kept are the records as this member has written them down; shown while the store does not answer.
+	Kept func() core.StoreView
+
+	// What a lost store is rebuilt with: what this member has, the judgement and its execution, and the
+	// promise to another member that does it.
+	RecoveryAnswer func(ctx context.Context) rebuild.Answer
+	Recover        func(ctx context.Context, q rebuild.Question, by string) (rebuild.Verdict, error)
+	Retire         func(ctx context.Context, r RetireRequest, by string) error
 
 	// RemoveVoter takes the vote of a member that is gone for good. It gives nil when
 	// the member has none.

@@ -16,6 +16,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/rebuild"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
@@ -100,6 +101,11 @@ func (c *Client) PutSpec(ctx context.Context, change SpecChange, dryRun bool) (r
 	}
 	err = c.call(ctx, http.MethodPut, path, change, &r)
 	return r, err
+}
+
+// Recover asks what a lost store could be rebuilt from, or rebuilds it.
+func (c *Client) Recover(ctx context.Context, q rebuild.Question) (v rebuild.Verdict, err error) {
+	return v, c.call(ctx, http.MethodPost, RecoveryPath, q, &v)
 }
 
 // Begin begins an operation.

@@ -46,6 +46,9 @@ func (s *Server) readAnyway(ctx context.Context) (v core.StoreView, err error) {
 			v = j
 		}
 	}
+	if v.ClusterRevision == 0 && s.b.Kept != nil {
+		v = s.b.Kept()
+	}
 	return v, err
 }
 

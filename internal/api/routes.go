@@ -17,6 +17,9 @@ func (s *Server) routes() http.Handler {
 	for pattern, f := range map[string]answer{
 		"GET /v1/member":                   s.getMember,
 		"POST /v1/vouch":                   s.postVouch,
+		"GET " + RecoveryPath:              s.getRecovery,
+		"POST " + RecoveryPath:             s.postRecovery,
+		"POST " + RetirePath:               s.postRetire,
 		"GET /v1/status":                   s.getStatus,
 		"GET /v1/explain":                  s.getExplain,
 		"GET /v1/events":                   s.getEvents,

@@ -64,6 +64,7 @@ const (
 	CondUnwatched     Code = "watchdog_required"    // required: the member must not lead
 	CondInvariant     Code = "invariant_broken"     // raised by the agent, which watches what core decides
 	CondTwoPrimaries  Code = "two_primaries"        // so too
+	CondStoreLost     Code = "store_lost"           // so too
 )
 
 type entry struct {
@@ -74,8 +75,9 @@ type entry struct {
 // catalogue gives each condition its severity and what to do about it.
 var catalogue = map[Code]entry{
 	CondNoLeader:      {Error, "`pgherd explain` shows for each member why it does not take over; `pgherd failover --force MEMBER` accepts the stated loss"},
-	CondNoQuorum:      {Error, "bring back members until more than half of the voters run; PostgreSQL restarts by itself then"},
 	CondFailsafe:      {Error, "bring the store back: more than half of its voters must run and reach each other. Until then the loss of any one member, or of the way to it, stops writes"},
+	CondNoQuorum:      {Error, "bring back members until more than half of the voters run; PostgreSQL restarts by itself then. If their machines are gone for good: `pgherd recover`"},
+	CondStoreLost:     {Error, "it does not come back by itself, and nobody elects itself without it: `pgherd recover` shows what each member has, and rebuilds it under confirmation"},
 	CondDataForeign:   {Error, "move the directory's content away, or correct postgres.data_dir in pgherd.yaml; pgherd never overwrites what it does not know"},
 	CondDataUnmounted: {Error, "mount the data volume; pgherd goes on by itself"},
 	CondDataOther:     {Error, "this data belongs to another cluster: move it away or correct postgres.data_dir in pgherd.yaml"},

@@ -15,6 +15,11 @@ type ClusterRecord struct {
 	BootstrapBy string `json:"bootstrap_by"`        // the one member that may ever run initdb
 	SystemID    string `json:"system_id,omitempty"` // PostgreSQL's; set once, after the only initdb
 	CreatedAt   string `json:"created_at"`          // RFC 3339, for people only
+	// Generation grows each time that a lost store is rebuilt (`pgherd recover`): of two stores
+	// with this cluster's records, the one of the higher generation is the cluster.
+	Generation  uint64 `json:"generation,omitempty"`
+	RecoveredBy string `json:"recovered_by,omitempty"` // for people only, as is
+	RecoveredAt string `json:"recovered_at,omitempty"`
 }
 
 // LeaseRecord (key "lease") is leadership. It also carries the sync set, because a

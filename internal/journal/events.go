@@ -42,6 +42,7 @@ const (
 	EventStepFailed   = "step_failed"
 	EventRaised       = "condition_raised"
 	EventCleared      = "condition_cleared"
+	EventRecovery     = "store_recovery" // told by the agent: see Journal.Tell
 )
 
 // deriver collects the events between two entries.

@@ -144,6 +144,14 @@ func (j *Journal) tell(e Entry) []Event {
 	return events
 }
 
+// Tell writes an event of which no tick tells.
+func (j *Journal) Tell(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.recent = append(j.recent, e)
+	j.queue(j.events, marshal(e))
+}
+
 // Latest gives the newest entry, after a restart that of before; At is zero when
 // there is none.
 func (j *Journal) Latest() Entry {

@@ -23,6 +23,11 @@ type StoreSource struct {
 	Store store.Store
 	Now   func() core.Instant
 
+	// Check refuses a snapshot that must not be believed. Remembered are the members as they were known before
+	// this agent started: they are asked while the store has not answered yet.
+	Check      func(store.Snapshot, core.StoreView) error
+	Remembered func() []core.MemberRecord
+
 	flight flight
 	mu     sync.Mutex
 	ledger trust.Ledger
@@ -41,7 +46,10 @@ func (s *StoreSource) read(ctx context.Context) {
 	snapshot, err := s.Store.Snapshot(ctx)
 	if err == nil {
 		var v core.StoreView
-		if v, err = records.Decode(snapshot, s.Self); err == nil {
+		if v, err = records.Decode(snapshot, s.Self); err == nil && s.Check != nil {
+			err = s.Check(snapshot, v)
+		}
+		if err == nil {
 			err = s.merge(v, snapshot.Revision, sent)
 		}
 	}
@@ -118,6 +126,10 @@ func (s *StoreSource) view() core.StoreView {
 
 func (s *StoreSource) members() []core.MemberRecord {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ledger.View().Members
+	list := s.ledger.View().Members
+	s.mu.Unlock()
+	if len(list) == 0 && s.Remembered != nil {
+		return s.Remembered()
+	}
+	return list
 }

@@ -18,6 +18,9 @@ type Status struct {
 	Stopping  bool          `json:"stopping,omitempty"`
 	Unwatched bool          `json:"unwatched,omitempty"` // its watchdog is required and cannot be had
 
+	Generation uint64 `json:"generation,omitempty"` // of the store that it last read; see core.ClusterRecord
+	Share      string `json:"share,omitempty"`      // what it has of the store: a rebuild.Share
+
 	AgentPID    int `json:"agent_pid"`
 	WardenPID   int `json:"warden_pid"`
 	PostgresPID int `json:"postgres_pid"`

@@ -199,7 +199,7 @@ func (p *Player) count(e *record, r Result) {
 // an earlier tick must not pass for the reason of this one.
 func unwatched(r core.Report) core.Report {
 	r.Conditions = slices.DeleteFunc(slices.Clone(r.Conditions), func(c core.Condition) bool {
-		return c.Code == core.CondInvariant || c.Code == core.CondTwoPrimaries
+		return c.Code == core.CondInvariant || c.Code == core.CondTwoPrimaries || c.Code == core.CondStoreLost
 	})
 	return r
 }

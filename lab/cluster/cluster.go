@@ -172,6 +172,26 @@ func (m *Member) join(from *Member) {
 	m.onHost(m.setup("join", net.JoinHostPort(from.Host.Addr, strconv.Itoa(PortAPI)), "--token-file", token)...)
 }
 
+// Burn takes what the member had on its disks, identity and all. Its machine is off.
+func (m *Member) Burn() {
+	m.c.T.Helper()
+	for _, path := range []string{m.StateDir, m.DataDir, m.WALDir, m.configFile()} {
+		if path == "" {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			m.c.T.Fatal(err)
+		}
+	}
+}
+
+// Rejoin makes a new member of the same name, as a new machine in its place.
+func (m *Member) Rejoin(from *Member) {
+	m.c.T.Helper()
+	m.join(from)
+	m.StartAgent()
+}
+
 // onHost runs a command in the host's network, to its end.
 func (m *Member) onHost(args ...string) {
 	m.c.T.Helper()

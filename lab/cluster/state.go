@@ -263,12 +263,12 @@ func (m *Member) dialStore(ctx context.Context) (*etcd.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := agent.LoadIdentity(m.StateDir)
+	prefix, err := agent.StorePrefix("/pgherd", m.StateDir)
 	if err != nil {
 		return nil, err
 	}
 	return etcd.Dial(ctx, etcd.Config{
-		Endpoints: []string{fmt.Sprintf("https://%s:%d", m.Host.Addr, PortStore)}, Prefix: "/pgherd/" + id.ClusterID, TLS: config, Logger: slog.New(slog.DiscardHandler),
+		Endpoints: []string{fmt.Sprintf("https://%s:%d", m.Host.Addr, PortStore)}, Prefix: prefix, TLS: config, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -33,6 +33,10 @@ type leaseState struct {
 	held   bool
 }
 
+// leftOut is how many terms a store that was rebuilt without a majority leaves out: those who are gone
+// may have used some.
+const leftOut = 10
+
 // leaseModel is the lease as DESIGN section 5 has it. That a lease runs out is not in it: whoever takes
 // the next term ends the one before, and if the old holder still trusted its own at any later
 // instant, there is no order in which that Hold has a place.
@@ -43,7 +47,7 @@ var leaseModel = porcupine.Model{
 		own := s.held && s.holder == in.Member && s.term == in.Term
 		switch in.Kind {
 		case Take:
-			return s.term == 0 || in.Term == s.term+1, leaseState{in.Member, in.Term, true}
+			return s.term == 0 || in.Term == s.term+1 || in.Term > s.term+leftOut, leaseState{in.Member, in.Term, true}
 		case Release:
 			return own, leaseState{s.holder, s.term, false}
 		default:

@@ -6,6 +6,7 @@
 // changed CA file does).
 //
 // It must not decide when to grow or shrink, must not read or write records
-// (that is package etcd, also for the local server), and must never remove a
-// data directory.
+// (that is package etcd, also for the local server; but for Local, which reads what is left of a
+// store that is lost), and must never remove a
+// data directory (SetAside renames one).
 package embed

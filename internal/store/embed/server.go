@@ -5,11 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
+
+	"github.com/pgherd/pgherd/internal/store"
 )
 
 // ErrFatal is reported when etcd met a fault after which it cannot run on (its
@@ -36,6 +42,9 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := c.readable(); err != nil {
+		return nil, err
+	}
 	cfg, err := c.etcd()
 	if err != nil {
 		return nil, err
@@ -49,7 +58,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(core, s.fatal))
 	cfg.ServiceRegister = func(g *grpc.Server) { s.grpc <- g }
 	if err := s.start(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("start embedded etcd %s in %s: %w", c.Name, c.Dir, err)
+		return nil, judgeStart(fmt.Errorf("start embedded etcd %s in %s: %w", c.Name, c.Dir, err))
 	}
 	go s.forwardErrors()
 	return s, nil
@@ -60,6 +69,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 func (s *Server) start(ctx context.Context, cfg *embed.Config) error {
 	result := make(chan error, 1)
 	go func() {
+		defer func() {
+			if p := recover(); p != nil { // damaged pages make its database panic
+				s.fatal(fmt.Errorf("page fault in the database: %v", p))
+			}
+		}()
 		e, err := embed.StartEtcd(cfg)
 		s.etcd = e
 		result <- err
@@ -93,6 +107,32 @@ func (s *Server) MemberID() uint64 { return uint64(s.etcd.Server.MemberID()) }
 // IsLeader says whether this server leads the raft group.
 func (s *Server) IsLeader() bool {
 	return s.etcd.Server.Leader() == s.etcd.Server.MemberID()
+}
+
+// Local reads this server's own records below prefix, as far as it knows that they were agreed on. It needs
+// no quorum, so it may be old: for rebuilding a store that is lost, and nothing else.
+func (s *Server) Local(ctx context.Context, prefix string) (store.Snapshot, error) {
+	request := &pb.RangeRequest{Key: []byte(prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix)), Serializable: true}
+	resp, err := s.etcd.Server.Range(ctx, request)
+	if err != nil {
+		return store.Snapshot{}, fmt.Errorf("read the own share of the store: %w", err)
+	}
+	entries := make(map[string]store.Entry, len(resp.Kvs))
+	for _, kv := range resp.Kvs {
+		entries[strings.TrimPrefix(string(kv.Key), prefix)] = store.Entry{Value: kv.Value, Revision: kv.ModRevision}
+	}
+	return store.Snapshot{Revision: resp.Header.Revision, Entries: entries}, nil
+}
+
+// Voters are the names of those who vote, as far as this server knows. It needs no quorum.
+func (s *Server) Voters() (names []string) {
+	for _, m := range s.etcd.Server.Cluster().Members() {
+		if m.Name != "" && !m.IsLearner {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // MoveLeadership hands raft leadership to the voter that is connected longest.

@@ -270,7 +270,7 @@ func renew(t *testing.T, s store.Store, rev int64) (int64, error) {
 	return rev, err
 }
 
-// TestDamagedData: etcd would end the process here.
+// TestDamagedData: etcd would end the process here. See also TestDamagedShareIsRecognised.
 func TestDamagedData(t *testing.T) {
 	c := newCluster(t, "n1")
 	c.stop("n1")
@@ -278,7 +278,7 @@ func TestDamagedData(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.Dir, "member", "snap", "db"), []byte("not a database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := embed.Start(ctx(t), cfg); !errors.Is(err, embed.ErrFatal) {
+	if _, err := embed.Start(ctx(t), cfg); !errors.Is(err, embed.ErrDamaged) {
 		t.Fatalf("started on damaged data: %v", err)
 	} else {
 		t.Log(err)

@@ -83,6 +83,9 @@ func (s *Store) SetEndpoints(urls []string) {
 	s.client.SetEndpoints(slices.Clone(urls)...)
 }
 
+// Endpoints are the present ones.
+func (s *Store) Endpoints() []string { return s.pool.urls() }
+
 // Snapshot is one linearizable range read.
 func (s *Store) Snapshot(ctx context.Context) (store.Snapshot, error) {
 	req := &pb.RangeRequest{Key: []byte(s.prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(s.prefix))}

@@ -1,0 +1,51 @@
+package rebuild
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/store/records"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+// Records are the first records of the new store: the newest ones, with a term and a timeline that
+// nobody has seen. by says who did it, for people.
+func (v Verdict) Records(by, at string) (map[string]Raw, error) {
+	out := map[string]Raw{}
+	for key, value := range v.newest.Entries {
+		if Lasting(key) {
+			out[key] = value
+		}
+	}
+	for _, name := range v.destroyed {
+		delete(out, records.MemberPrefix+name) // should it come back all the same, it is no member and does not serve
+	}
+	cluster := v.view.Cluster
+	cluster.Generation, cluster.RecoveredBy, cluster.RecoveredAt = v.Generation, by, at
+	changed := map[string]any{records.KeyCluster: cluster}
+	if v.view.LeaseRevision > 0 || v.Leader != "" {
+		changed[records.KeyLease] = v.firstLease()
+	}
+	for key, record := range changed {
+		data, err := json.Marshal(record)
+		if err != nil {
+			return nil, fmt.Errorf("record %q: %w", key, err)
+		}
+		out[key] = data
+	}
+	return out, nil
+}
+
+// firstLease goes on from the last one that is known, by the usual rules: its holder may lead, since it
+// has everything; others wait for a ttl and prove by its sync set that they do. Where that cannot
+// be proven, the member that the operator accepts holds it, and nobody else may take it.
+func (v Verdict) firstLease() core.LeaseRecord {
+	was, s := v.view.Lease, v.view.Spec.Lease
+	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN,
+		Sync: was.Sync, Released: was.Released, Final: was.Final}
+	if v.Leader != "" {
+		l.Holder, l.Sync, l.Released, l.Final = v.Leader, core.SyncSet{}, false, wal.Position{}
+	}
+	return l
+}
