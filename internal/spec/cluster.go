@@ -18,7 +18,17 @@ type Cluster struct {
 	SyncStandbys int             `yaml:"sync_standbys" json:"sync_standbys"` // k of ANY k; ≥ 1
 	Strict       bool            `yaml:"strict" json:"strict"`               // block commits rather than degrade
 	MaxLagBytes  int64           `yaml:"max_lag_bytes" json:"max_lag_bytes"` // async: a standby further behind is no candidate
+	Forks        Forks           `yaml:"forks" json:"forks,omitzero"`
 	Postgres     ClusterPostgres `yaml:"postgres" json:"postgres"`
+}
+
+// Forks says for how long a member keeps what a rewind or a clone replaced. Whoever reads it
+// takes Retention: a spec that an older version wrote has none.
+type Forks struct {
+	Keep     Duration `yaml:"keep" json:"keep"`                           // saved WAL, from 1 h
+	MaxBytes int64    `yaml:"max_bytes" json:"max_bytes"`                 // saved WAL of one member, the oldest goes first; the newest always stays
+	Aside    int      `yaml:"aside" json:"aside"`                         // data directories that were set aside by clones
+	Discard  bool     `yaml:"discard,omitempty" json:"discard,omitempty"` // replace diverged WAL without saving it
 }
 
 // Lease holds the timing of leadership. Beat < TTL - Margin, TTL ≥ 3 s.

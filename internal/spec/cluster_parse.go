@@ -14,6 +14,7 @@ func DefaultCluster() Cluster {
 		Durability:   DurabilitySync,
 		SyncStandbys: 1,
 		MaxLagBytes:  16 << 20,
+		Forks:        Forks{Keep: Duration(720 * time.Hour), MaxBytes: 10 << 30, Aside: 2},
 		Postgres: ClusterPostgres{
 			Parameters: map[string]string{
 				"max_connections":           "100",
@@ -56,8 +57,29 @@ func (c Cluster) Validate() error {
 	return p.list.orNil()
 }
 
+// Retention is Forks, or the defaults in a spec that has none.
+func (c Cluster) Retention() Forks {
+	if c.Forks == (Forks{}) {
+		return DefaultCluster().Forks
+	}
+	return c.Forks
+}
+
+func (f Forks) check(p *problems) {
+	if f.Keep.D() < time.Hour {
+		p.add("forks.keep", "", "%s: want 1h or more", f.Keep.D())
+	}
+	if f.MaxBytes < 0 {
+		p.add("forks.max_bytes", "", "%d: want 0 or more", f.MaxBytes)
+	}
+	if f.Aside < 0 || f.Aside > 100 {
+		p.add("forks.aside", "", "%d: want 0 to 100", f.Aside)
+	}
+}
+
 func (c Cluster) check(p *problems) {
 	c.Lease.check(p)
+	c.Retention().check(p)
 	if c.Durability != DurabilitySync && c.Durability != DurabilityAsync {
 		p.add("durability", "", "%q: want sync or async", c.Durability)
 	}

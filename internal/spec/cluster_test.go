@@ -255,3 +255,28 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+// A spec that an older version wrote says nothing of forks: it must mean the defaults, never
+// "keep nothing".
+func TestForksOfAnOlderSpecAreTheDefaults(t *testing.T) {
+	old := DefaultCluster()
+	old.Forks = Forks{}
+	if old.Retention() != DefaultCluster().Forks {
+		t.Errorf("retention %+v", old.Retention())
+	}
+	if err := old.Validate(); err != nil {
+		t.Error(err)
+	}
+	if changes := Diff(old, DefaultCluster()); len(changes) != 0 {
+		t.Errorf("the defaults are no change: %v", changes)
+	}
+	next, err := old.Set("forks.aside", "5")
+	if want := (Forks{Keep: DefaultCluster().Forks.Keep, MaxBytes: DefaultCluster().Forks.MaxBytes, Aside: 5}); err != nil || next.Forks != want {
+		t.Errorf("set one of them: %+v, %v", next.Forks, err)
+	}
+	for path, value := range map[string]string{"forks.keep": "0s", "forks.max_bytes": "-1", "forks.aside": "-1"} {
+		if _, err := old.Set(path, value); err == nil {
+			t.Errorf("%s=%s was taken", path, value)
+		}
+	}
+}

@@ -83,6 +83,11 @@ func (d *differ) own(old, new Cluster) {
 	d.add("sync_standbys", strconv.Itoa(old.SyncStandbys), strconv.Itoa(new.SyncStandbys), EffectReload, commits)
 	d.add("strict", strconv.FormatBool(old.Strict), strconv.FormatBool(new.Strict), EffectReload, commits)
 	d.add("max_lag_bytes", strconv.FormatInt(old.MaxLagBytes, 10), strconv.FormatInt(new.MaxLagBytes, 10), EffectNone, byItself)
+	was, is := old.Retention(), new.Retention()
+	d.add("forks.keep", was.Keep.D().String(), is.Keep.D().String(), EffectNone, byItself)
+	d.add("forks.max_bytes", strconv.FormatInt(was.MaxBytes, 10), strconv.FormatInt(is.MaxBytes, 10), EffectNone, byItself)
+	d.add("forks.aside", strconv.Itoa(was.Aside), strconv.Itoa(is.Aside), EffectNone, byItself)
+	d.add("forks.discard", strconv.FormatBool(was.Discard), strconv.FormatBool(is.Discard), EffectNone, byItself)
 }
 
 func (d *differ) parameters(old, new map[string]string) {

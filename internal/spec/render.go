@@ -157,9 +157,20 @@ func (c Cluster) YAML() []byte {
 	w.pair(0, "sync_standbys", strconv.Itoa(c.SyncStandbys), "standbys that confirm each commit")
 	w.pair(0, "strict", strconv.FormatBool(c.Strict), "true: commits wait rather than go on without a standby")
 	w.pair(0, "max_lag_bytes", strconv.FormatInt(c.MaxLagBytes, 10), "async: a standby further behind is no candidate")
+	c.Retention().render(&w)
 	w.line(0, "postgres:", "")
 	c.Postgres.render(&w)
 	return []byte(w.String())
+}
+
+func (f Forks) render(w *page) {
+	w.line(0, "forks:", "what a rewind or a clone replaces is kept")
+	w.pair(1, "keep", f.Keep.D().String(), "WAL that the primary's history does not have")
+	w.pair(1, "max_bytes", strconv.FormatInt(f.MaxBytes, 10), "of each member; the newest always stays")
+	w.pair(1, "aside", strconv.Itoa(f.Aside), "data directories that were set aside")
+	if f.Discard {
+		w.pair(1, "discard", "true", "diverged WAL is replaced without being saved")
+	}
 }
 
 func (pg ClusterPostgres) render(w *page) {

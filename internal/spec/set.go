@@ -94,5 +94,6 @@ func (c Cluster) clone() Cluster {
 	}
 	c.Postgres.Parameters = parameters
 	c.Postgres.HBA = slices.Clone(c.Postgres.HBA)
+	c.Forks = c.Retention()
 	return c
 }

@@ -129,3 +129,21 @@ func (h History) ForkOf(old, current Timeline) (at LSN, ok bool) {
 	}
 	return 0, false
 }
+
+// Common gives the last position that two histories share: this one, of timeline current, and
+// another, of timeline otherCurrent. ok is false when they have nothing in common (or when too
+// little of them is known to tell).
+func (h History) Common(current Timeline, other History, otherCurrent Timeline) (at Position, ok bool) {
+	const open = ^LSN(0) // a current timeline has no end yet
+	mine, theirs := append(h[:len(h):len(h)], Switch{current, open}), append(other[:len(other):len(other)], Switch{otherCurrent, open})
+	for i := range min(len(mine), len(theirs)) {
+		if mine[i].Timeline != theirs[i].Timeline {
+			break
+		}
+		at, ok = Position{mine[i].Timeline, min(mine[i].LSN, theirs[i].LSN)}, true
+		if mine[i].LSN != theirs[i].LSN {
+			break
+		}
+	}
+	return at, ok
+}

@@ -195,3 +195,31 @@ func FuzzParseHistory(f *testing.F) {
 		}
 	})
 }
+
+func TestCommonOfTwoHistories(t *testing.T) {
+	const open = ^LSN(0)
+	for name, c := range map[string]struct {
+		mine    History
+		current Timeline
+		theirs  History
+		other   Timeline
+		want    Position
+		ok      bool
+	}{
+		"the same timeline":            {nil, 1, nil, 1, Position{1, open}, true},
+		"they left mine":               {nil, 1, History{{1, 100}}, 2, Position{1, 100}, true},
+		"I left theirs":                {History{{1, 100}}, 2, nil, 1, Position{1, 100}, true},
+		"two that left one, I first":   {History{{1, 80}}, 2, History{{1, 100}}, 3, Position{1, 80}, true},
+		"two that left one, I later":   {History{{1, 120}}, 2, History{{1, 100}}, 3, Position{1, 100}, true},
+		"they left the second of mine": {History{{1, 80}}, 2, History{{1, 80}, {2, 200}}, 5, Position{2, 200}, true},
+		"same numbers, other places":   {History{{1, 80}, {2, 90}}, 4, History{{1, 80}, {3, 200}}, 5, Position{1, 80}, true},
+		"a history that was not read":  {nil, 3, History{{1, 80}}, 5, Position{}, false},
+	} {
+		if got, ok := c.mine.Common(c.current, c.theirs, c.other); got != c.want || ok != c.ok {
+			t.Errorf("%s: %v %v, want %v %v", name, got, ok, c.want, c.ok)
+		}
+		if got, ok := c.theirs.Common(c.other, c.mine, c.current); got != c.want || ok != c.ok {
+			t.Errorf("%s, seen from the other: %v %v, want %v %v", name, got, ok, c.want, c.ok)
+		}
+	}
+}
