@@ -182,6 +182,21 @@ func (d *decider) ranksBefore(m MemberRecord) bool {
 // covered says that every acknowledged commit that must survive is on this member,
 // being the furthest of those heard.
 func (d *decider) covered(heard []Peer) bool {
+	if d.hasAll(heard) {
+		return true
+	}
+	if d.synchronous() {
+		return d.coveredBySet(heard)
+	}
+	if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > d.spec.MaxLagBytes {
+		d.say("lag", "%d bytes behind the last known position of %s; max_lag_bytes is %d", lag, d.lease.Holder, d.spec.MaxLagBytes)
+		return false
+	}
+	return true
+}
+
+// hasAll says that this member has all that the last holder ever wrote.
+func (d *decider) hasAll(heard []Peer) bool {
 	mine := d.inst.Position()
 	if d.lease.Holder == d.v.Self {
 		return true // the last holder has everything that was ever acknowledged
@@ -191,17 +206,8 @@ func (d *decider) covered(heard []Peer) bool {
 			return true // it has everything, and no more than this member
 		}
 	}
-	if f := d.lease.Final; f.LSN != 0 && mine.Timeline == f.Timeline && mine.LSN > f.LSN {
-		return true // received the shutdown checkpoint, after which there is nothing
-	}
-	if d.synchronous() {
-		return d.coveredBySet(heard)
-	}
-	if lag := d.lease.LSN.Sub(mine.LSN); lag > d.spec.MaxLagBytes {
-		d.say("lag", "%d bytes behind the last known position of %s; max_lag_bytes is %d", lag, d.lease.Holder, d.spec.MaxLagBytes)
-		return false
-	}
-	return true
+	f := d.lease.Final // received the shutdown checkpoint, after which there is nothing?
+	return f.LSN != 0 && mine.Timeline == f.Timeline && mine.LSN > f.LSN
 }
 
 // coveredBySet is R + W > N: enough of the sync set was heard that every acknowledged
@@ -242,6 +248,9 @@ func (d *decider) take(why Reason) {
 	again := d.lease.Holder == d.v.Self
 	equal := func(p Peer) bool { return !again && p.Instance.Position() == d.inst.Position() }
 	next := d.newLease(d.v.Self, d.inst.Position().LSN, equal)
+	if d.lease.Holder != "" && !d.hasAll(d.heard()) && (!d.synchronous() || d.forced()) {
+		next.Lost = append(slices.Clone(next.Lost), Loss{d.lease.Holder, d.lease.Term, d.inst.Position(), d.lease.LSN})
+	}
 	d.do(Step{Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Lease: &next, Why: why})
 	d.wakeIn(0)
 }
@@ -256,7 +265,7 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 			names = append(names, name)
 		}
 	}
-	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin}
+	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost}
 	if len(names) > 0 && d.synchronous() {
 		l.Sync = d.anyOf(holder, names)
 	}

@@ -40,6 +40,7 @@ type decider struct {
 func Decide(mem Memory, v View) (Plan, Memory, Report) {
 	d := newDecider(mem, v)
 	d.rules()
+	d.evidence()
 	d.conditions()
 	d.filter()
 	d.mem.SeenBad = d.seen

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (d *decider) conditionsOfInstance() {
 	}
 	d.conditionOfWatchdog()
 	if j := d.v.Local.Job; j.Err != "" && !j.Running && d.inst.State != StateRunning && (j.Kind == string(StepClone) || j.Kind == string(StepRewind) || j.Kind == string(StepInit)) {
-		d.condition(CondCloneFailed, "%s: %s", j.Kind, j.Err)
+		d.condition(cmp.Or(j.Code, CondCloneFailed), "%s: %s", j.Kind, j.Err)
 	}
 	if f := d.mem.Failures[string(StepStart)]; f.Count > 1 {
 		text := d.v.Local.Warden.ExitText
@@ -75,6 +76,9 @@ func (d *decider) conditionsOfInstance() {
 }
 
 func (d *decider) conditionsOfCluster() {
+	if open := d.lossesOpen(); len(open) > 0 && d.holds() {
+		d.condition(CondCommitsLost, "%s", open[len(open)-1].text(d.v.Self))
+	}
 	for _, p := range d.v.Peers {
 		if d.since("peer:"+p.Name, !fresh(p)) > peerFresh {
 			d.condition(CondMemberDown, "%s does not answer: %s", p.Name, orNone(p.Err))

@@ -78,7 +78,7 @@ func (d *decider) renew(sync SyncSet) {
 func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next := d.lease
 	next.Beat++
-	next.Sync = sync
+	next.Sync, next.Lost = sync, d.lossesOpen()
 	next.TTL, next.Margin = d.lastingTiming()
 	if d.inst.Primary {
 		next.LSN = d.inst.WriteLSN

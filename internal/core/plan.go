@@ -42,6 +42,7 @@ const (
 	StepClone        StepKind = "clone"      // job
 	StepRewind       StepKind = "rewind"     // job
 	StepCheckpoint   StepKind = "checkpoint" // job
+	StepDropFork     StepKind = "drop_fork"  // remove a saved fork, or data that was set aside
 )
 
 // Guard is checked again right before the effect.
@@ -65,8 +66,17 @@ type Step struct {
 	Slot      string         `json:"slot,omitempty"`
 	Standby   bool           `json:"standby,omitempty"`
 	Timeline  wal.Timeline   `json:"timeline,omitempty"` // of a promotion: what the new one is to be called
-	ID        string         `json:"id,omitempty"`       // of a job, to recognise its end
+	ID        string         `json:"id,omitempty"`       // of a job, to recognise its end; of the fork to drop
+	Fork      *Fork          `json:"fork,omitempty"`     // of a clone or rewind: what is saved before anything is replaced
 	Conf      *Conf          `json:"conf,omitempty"`
+}
+
+// Fork says what of a member's WAL the primary's history does not have: all that its own,
+// now on Timeline, has after From.
+type Fork struct {
+	From     wal.Position `json:"from,omitzero"` // zero: the two have nothing in common that is known
+	Timeline wal.Timeline `json:"timeline"`
+	Acked    bool         `json:"acked,omitempty"` // it may hold commits that clients were told of
 }
 
 // Conf is the configuration that pgherd owns on this member.

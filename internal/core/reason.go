@@ -65,6 +65,8 @@ const (
 	CondInvariant     Code = "invariant_broken"     // raised by the agent, which watches what core decides
 	CondTwoPrimaries  Code = "two_primaries"        // so too
 	CondStoreLost     Code = "store_lost"           // so too
+	CondForkNotSaved  Code = "fork_not_saved"
+	CondCommitsLost   Code = "commits_lost"
 )
 
 type entry struct {
@@ -99,6 +101,8 @@ var catalogue = map[Code]entry{
 	CondUnwatched:     {Error, "give pgherd's user the device (docs/configuration.md), or choose `watchdog: {mode: automatic}` in pgherd.yaml; this member does not lead until then"},
 	CondInvariant:     {Error, "this is a defect of pgherd: keep STATE_DIR/journal, `pgherd replay STATE_DIR/journal/journal.jsonl*` shows the decision; report it with both"},
 	CondTwoPrimaries:  {Error, "`pgherd status` shows where applications write; stop PostgreSQL on the member that does not hold the lease, keep STATE_DIR/journal of all members and report it"},
+	CondForkNotSaved:  {Error, "the text says what failed: make room in the member's state_dir, or `pgherd forks remove` older ones; it is tried again by itself. `pgherd config set forks.discard=true` gives the WAL up instead"},
+	CondCommitsLost:   {Warning, "start that member: what was lost is told and shown by `pgherd forks` once it is back; `pgherd remove` it if it is gone for good"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
 }
 

@@ -41,6 +41,17 @@ type LeaseRecord struct {
 	Timeline wal.Timeline `json:"timeline,omitempty"`
 	LSN      wal.LSN      `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
 	Sync     SyncSet      `json:"sync"`
+	// Lost says which takeovers may have left commits behind that clients were told of. An entry
+	// stays until its member is back, and what it alone had is known.
+	Lost []Loss `json:"lost,omitempty"`
+}
+
+// Loss is one takeover that could not prove to have everything.
+type Loss struct {
+	Member string       `json:"member"` // the holder of before
+	Term   uint64       `json:"term"`   // its last
+	From   wal.Position `json:"from"`   // where the new holder took over
+	To     wal.LSN      `json:"to"`     // what the old one had published last; it may have written more
 }
 
 // Vouch is what the holder asks of every other member, directly, while the store does not answer it: to
@@ -132,6 +143,14 @@ type Request struct {
 	Phase    string `json:"phase"` // PhaseRequested, PhaseStopping
 	By       string `json:"by,omitempty"`
 	Of       string `json:"of,omitempty"` // the operation that it is a part of: worth nothing without it
+	Revision int64  `json:"-"`
+}
+
+// Removal (key "removals/NAME/ID") asks member NAME to drop a saved fork, or data that was set
+// aside. The member deletes it with the fork.
+type Removal struct {
+	ID       string `json:"id"`
+	By       string `json:"by,omitempty"`
 	Revision int64  `json:"-"`
 }
 

@@ -201,7 +201,7 @@ func (d *decider) rewindOrClone(p Peer, why Reason) {
 		d.clone(p, because("clone", "pg_rewind did not help: %s", why.Text))
 		return
 	}
-	if f := d.mem.Failures[string(StepRewind)]; f.Count >= 2 {
+	if f := d.mem.Failures[string(StepRewind)]; f.Count >= 2 && d.v.Local.Job.Code != CondForkNotSaved {
 		d.clone(p, because("clone", "pg_rewind failed %d times: %s", f.Count, d.v.Local.Job.Err))
 		return
 	}
@@ -210,7 +210,7 @@ func (d *decider) rewindOrClone(p Peer, why Reason) {
 		d.wakeIn(4 * tickBusy)
 		return
 	}
-	d.job(Step{Kind: StepRewind, Member: p.Name, ID: d.rewindID(), Why: why})
+	d.job(Step{Kind: StepRewind, Member: p.Name, ID: d.rewindID(), Fork: d.forked(p), Why: why})
 }
 
 func (d *decider) clone(p Peer, why Reason) {
@@ -223,6 +223,11 @@ func (d *decider) clone(p Peer, why Reason) {
 		d.do(Step{Kind: StepStop, Why: because("clone", "PostgreSQL still runs in a directory that is to be replaced")})
 		return
 	}
+	if d.v.Local.Data.State != DataAbsent && d.inst.State != StateStopped {
+		d.say("data_unknown", "what the data here has and %s has not is not known yet", p.Name)
+		d.wakeIn(4 * tickBusy)
+		return
+	}
 	for _, q := range d.v.Peers {
 		if fresh(q) && q.Job.Running && q.Job.Kind == string(StepClone) {
 			d.say("clone_busy", "%s is being cloned; one at a time per source", q.Name)
@@ -233,7 +238,7 @@ func (d *decider) clone(p Peer, why Reason) {
 	if r := d.v.Store.Request; r != nil {
 		id = r.ID
 	}
-	d.job(Step{Kind: StepClone, Member: p.Name, ID: id, Why: why})
+	d.job(Step{Kind: StepClone, Member: p.Name, ID: id, Fork: d.forked(p), Why: why})
 }
 
 // followRunning keeps a running standby on the right source.

@@ -152,6 +152,9 @@ func describeStep(s Step, v View) (text string) {
 		if l.Released {
 			add("released final=%s", l.Final)
 		}
+		for _, lost := range l.Lost {
+			add("lost=%s of term %d, %s to %s", lost.Member, lost.Term, lost.From, lost.To)
+		}
 	}
 	if o := s.Operation; o != nil {
 		add("%s %s from=%s to=%s phase=%s term=%d queue=%v", o.ID, o.Kind, o.From, o.To, o.Phase, o.Term, o.Queue)
@@ -170,6 +173,9 @@ func describeStep(s Step, v View) (text string) {
 	}
 	if c := s.Conf; c != nil && len(c.Params) > 0 {
 		add("%v", c.Params)
+	}
+	if f := s.Fork; f != nil {
+		add("saves tl %d after %s%s", f.Timeline, f.From, map[bool]string{true: ", which may have been acknowledged"}[f.Acked])
 	}
 	if s.Kind == StepStart {
 		add("%s", map[bool]string{true: "as standby", false: "as primary"}[s.Standby])

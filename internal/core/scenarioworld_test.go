@@ -237,6 +237,11 @@ func (b *builder) line(key string, w words) {
 		s.Requests = w
 	case "memory":
 		b.memory(w)
+	case "removal":
+		s.Removals = nil
+		if !drop {
+			s.Removals = []Removal{{ID: w[0], By: "ada", Revision: 99}}
+		}
 	case "peer":
 		b.peer(drop, w[0], w[1:])
 	default:
@@ -292,6 +297,8 @@ func (b *builder) local(drop bool, key string, w words) {
 		w.pairs("param", func(k, v string) { l.Good[k] = v })
 	case "job":
 		l.Job = b.job(drop, w)
+	case "overdue":
+		l.Kept.Overdue = w
 	default:
 		panic(scriptError("unknown word"))
 	}
@@ -304,6 +311,11 @@ func (b *builder) job(drop bool, w words) Job {
 	j := Job{Kind: w[0], Text: "under way"}
 	w.text("id", &j.ID)
 	w.text("err", &j.Err)
+	for _, word := range w {
+		if code, ok := strings.CutPrefix(word, "code="); ok {
+			j.Code = Code(code)
+		}
+	}
 	w.flag("running", &j.Running)
 	w.instant("ended", b.v.Now, &j.EndedAt)
 	return j
@@ -316,6 +328,10 @@ func (b *builder) spec(w words) {
 	}
 	w.number("k", &s.SyncStandbys)
 	w.flag("strict", &s.Strict)
+	if slices.Contains(w, "discard") {
+		s.Forks = s.Retention()
+		s.Forks.Discard = true
+	}
 	w.number("maxlag", &s.MaxLagBytes)
 	w.number("revision", &b.v.Store.SpecRevision)
 	params := map[string]string{}
@@ -359,6 +375,11 @@ func (b *builder) lease(w words) {
 	w.flag("released", &s.Lease.Released)
 	w.lsn("lsn", &s.Lease.LSN)
 	w.set("sync", &s.Lease.Sync)
+	if v, ok := w.value("lost"); ok { // NAME@TL:LSN
+		name, at, _ := strings.Cut(v, "@")
+		l := Loss{Member: name, Term: s.Lease.Term - 1, From: position(at), To: 0x5800}
+		s.Lease.Lost = append(slices.Clone(s.Lease.Lost), l)
+	}
 	w.number("revision", &s.LeaseRevision)
 	w.instant("seen", b.v.Now, &s.LeaseSeenAt)
 	w.number("renewedterm", &s.RenewedTerm)
@@ -368,11 +389,16 @@ func (b *builder) lease(w words) {
 	w.instant("asked", b.v.Now, &s.VouchAsked)
 	w.text("refused", &s.VouchErr)
 	if v, ok := w.value("final"); ok {
-		tl, lsn, _ := strings.Cut(v, ":")
-		n, _ := strconv.Atoi(tl)
-		s.Lease.Final.Timeline = wal.Timeline(n)
-		words{"lsn=" + lsn}.lsn("lsn", &s.Lease.Final.LSN)
+		s.Lease.Final = position(v)
 	}
+}
+
+// position reads TL:LSN.
+func position(text string) (p wal.Position) {
+	tl, lsn, _ := strings.Cut(text, ":")
+	p.Timeline = wal.Timeline(atoi(tl))
+	words{"lsn=" + lsn}.lsn("lsn", &p.LSN)
+	return p
 }
 
 func (b *builder) operation(drop bool, w words) {

@@ -48,6 +48,7 @@ type StoreView struct {
 	OperationSeenAt   Instant        `json:"operation_seen_at"`  // when this agent first saw this operation's ID
 	Request           *Request       `json:"request,omitempty"`  // for this member
 	Requests          []string       `json:"requests,omitempty"` // members with an open request
+	Removals          []Removal      `json:"removals,omitempty"` // for this member, sorted by id
 	Paused            bool           `json:"paused,omitempty"`
 
 	// RenewedTerm and RenewedAt are this agent's own last successful lease write: its
@@ -83,6 +84,15 @@ type Local struct {
 	ConfKey  string            `json:"conf_key,omitempty"` // Conf.Key of what was last rendered; empty after an agent start
 	Good     map[string]string `json:"good,omitempty"`     // parameters under which PostgreSQL last came up
 	Job      Job               `json:"job"`
+	Kept     Kept              `json:"kept,omitzero"`
+}
+
+// Kept is the evidence on this member of histories that were given up.
+type Kept struct {
+	Newest  string   `json:"newest,omitempty"`  // id of the newest saved fork; ids grow with time
+	Text    string   `json:"text,omitempty"`    // what it holds, for people
+	Named   bool     `json:"named,omitempty"`   // Text names tables
+	Overdue []string `json:"overdue,omitempty"` // ids of what is kept longer than the spec asks for
 }
 
 // Warden is the state of postgres' parent. Empty is only meaningful when Alive.
@@ -219,6 +229,7 @@ type Job struct {
 	Running bool    `json:"running,omitempty"`
 	Err     string  `json:"err,omitempty"`
 	EndedAt Instant `json:"ended_at,omitempty"`
+	Code    Code    `json:"code,omitempty"` // the condition that Err is, when it is a particular one
 	Percent int     `json:"percent,omitempty"`
 	Text    string  `json:"text,omitempty"`
 }
