@@ -10,8 +10,6 @@ import (
 	"github.com/pgherd/pgherd/internal/postgres"
 )
 
-const asideKept = 2 // data directories set aside: an ordinary clone must not push out the one that diverged
-
 // clone copies the primary's data beside ours and puts it in place; what was there
 // is renamed aside, never deleted first.
 func (r *Runner) clone(_ context.Context, s core.Step) error {
@@ -22,6 +20,9 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 	source.AppName = "pgherd clone of " + r.Self // not the member's name: what copies is no standby that commits may wait for
 	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
 		options := postgres.BackupOptions{Source: source, Instance: r.Server.Instance, Mark: r.mark()}
+		if err := r.saveFork(ctx, s, progress); err != nil {
+			return err
+		}
 		progress(0, "cloning from "+s.Member)
 		err := waitTurn(ctx, options, func(p postgres.Progress) {
 			percent := 0
@@ -44,7 +45,8 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 			return err
 		}
 		r.Server.applied("", "") // the files are the source's until they are rendered again
-		return postgres.PruneAside(r.Server.Instance, asideKept)
+		r.keptChanged()
+		return nil
 	})
 }
 

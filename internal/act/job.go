@@ -53,6 +53,10 @@ func (j *Jobs) end(err error) {
 	j.state.Running, j.state.EndedAt = false, j.Now()
 	if err != nil {
 		j.state.Err = err.Error()
+		var particular interface{ Condition() core.Code }
+		if errors.As(err, &particular) {
+			j.state.Code = particular.Condition()
+		}
 		j.Log.Error("job failed", "job", j.state.Kind, "error", err)
 	} else {
 		j.state.Percent = 100

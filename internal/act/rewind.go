@@ -15,6 +15,9 @@ func (r *Runner) rewind(_ context.Context, s core.Step) error {
 		return fmt.Errorf("no address of %s is known", s.Member)
 	}
 	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
+		if err := r.saveFork(ctx, s, progress); err != nil {
+			return err
+		}
 		r.Server.applied("", "") // pg_rewind copies the source's configuration over ours
 		result, err := postgres.Rewind(ctx, postgres.RewindOptions{Source: source, Instance: r.Server.Instance, Mark: r.mark()},
 			func(line string) { progress(0, line) })

@@ -34,6 +34,8 @@ type Runner struct {
 	Jobs     *Jobs
 	Identity Identity
 	Ask      func(ctx context.Context, m core.MemberRecord, v core.Vouch) error // one other member to vouch for our lease
+	// KeptChanged is called when a fork was saved or dropped, or data was set aside; nil: nobody asks.
+	KeptChanged func()
 }
 
 // Identity says which cluster data is made for.
@@ -99,6 +101,7 @@ func (r *Runner) effects() map[core.StepKind]func(context.Context, core.Step) er
 		core.StepClone:        r.clone,
 		core.StepRewind:       r.rewind,
 		core.StepCheckpoint:   r.checkpoint,
+		core.StepDropFork:     r.dropFork,
 	}
 }
 

@@ -95,7 +95,7 @@ func installFixture(t *testing.T, separateWal bool) Instance {
 
 func checkInstalled(t *testing.T, in Instance, what string) {
 	t.Helper()
-	stamps := must(asideStamps(in))(t)
+	stamps := must(AsideStamps(in))(t)
 	if len(stamps) != 1 {
 		t.Fatalf("%s: set aside: %v", what, stamps)
 	}
@@ -133,15 +133,23 @@ func TestFinishCloneLeavings(t *testing.T) {
 	}
 }
 
-func TestPruneAside(t *testing.T) {
+func TestRemoveAside(t *testing.T) {
 	in := installFixture(t, true)
 	for _, stamp := range []string{"20260101T000000Z", "20260301T000000Z", "20260201T000000Z"} {
 		check(t, os.Mkdir(in.DataDir+asideInfix+stamp, 0o700))
 		check(t, os.Mkdir(in.WalDir+asideInfix+stamp, 0o700))
 	}
-	check(t, PruneAside(in, 1))
-	if stamps := must(asideStamps(in))(t); len(stamps) != 1 || stamps[0] != "20260301T000000Z" {
+	check(t, RemoveAside(in, "20260201T000000Z"))
+	check(t, RemoveAside(in, "../data")) // nothing is called so
+	if stamps := must(AsideStamps(in))(t); len(stamps) != 2 || stamps[0] != "20260101T000000Z" || stamps[1] != "20260301T000000Z" {
 		t.Errorf("kept: %v", stamps)
+	}
+	check(t, SweepAside(in))
+	if left := must(filepath.Glob(in.DataDir + "*20260201*"))(t); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	if there := must(exists(in.DataDir))(t); !there {
+		t.Error("the data directory is gone")
 	}
 }
 
@@ -171,7 +179,7 @@ func TestInitDBResumes(t *testing.T) {
 	if link := must(os.Readlink(in.path("pg_wal")))(t); link != in.WalDir {
 		t.Errorf("pg_wal: %s", link)
 	}
-	if stamps := must(asideStamps(in))(t); len(stamps) != 0 {
+	if stamps := must(AsideStamps(in))(t); len(stamps) != 0 {
 		t.Errorf("set aside: %v", stamps)
 	}
 }

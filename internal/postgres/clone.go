@@ -54,25 +54,54 @@ func FinishClone(in Instance) error {
 	return b.discard()
 }
 
-// PruneAside removes all but the newest keep directories that were set aside, with
-// their WAL directories.
-func PruneAside(in Instance, keep int) error {
-	stamps, err := asideStamps(in)
-	if err != nil {
+// AsidePrefix makes the id of what was set aside, with its stamp.
+const AsidePrefix = "aside-"
+
+const removingInfix = ".removing-" // set aside, and to be deleted
+
+// RemoveAside takes what was set aside under stamp out of the list; SweepAside deletes it.
+func RemoveAside(in Instance, stamp string) error {
+	stamps, err := AsideStamps(in)
+	if err != nil || !slices.Contains(stamps, stamp) {
 		return err
 	}
-	for _, stamp := range stamps[:max(0, len(stamps)-max(0, keep))] {
-		for _, dir := range in.dirs() {
-			if err := os.RemoveAll(dir + asideInfix + stamp); err != nil {
-				return fmt.Errorf("pruning: %w", err)
-			}
+	for _, dir := range in.dirs() {
+		err := os.Rename(dir+asideInfix+stamp, dir+removingInfix+stamp)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing what was set aside: %w", err)
 		}
 	}
 	return nil
 }
 
-// asideStamps lists what was set aside, oldest first; the stamps sort by time.
-func asideStamps(in Instance) ([]string, error) {
+// SweepAside deletes what RemoveAside took away.
+func SweepAside(in Instance) (err error) {
+	for _, dir := range in.dirs() {
+		gone, _ := filepath.Glob(dir + removingInfix + "*")
+		for _, path := range gone {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return err
+}
+
+// AsideBytes is the size of what was set aside under stamp. It looks at every file.
+func AsideBytes(in Instance, stamp string) (bytes int64) {
+	for _, dir := range in.dirs() {
+		_ = filepath.WalkDir(dir+asideInfix+stamp, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				if info, err := d.Info(); err == nil {
+					bytes += info.Size()
+				}
+			}
+			return nil // what cannot be read is not counted
+		})
+	}
+	return bytes
+}
+
+// AsideStamps lists what was set aside, oldest first; the stamps sort by time.
+func AsideStamps(in Instance) ([]string, error) {
 	var stamps []string
 	for _, dir := range in.dirs() {
 		entries, err := os.ReadDir(filepath.Dir(dir))

@@ -350,7 +350,7 @@ func checkCloneOver(t *testing.T, n1, n2 *node) {
 	if pending := must(RewindPending(n1.in))(t); pending {
 		t.Error("the rewind is still pending after a clone")
 	}
-	stamps := must(asideStamps(n1.in))(t)
+	stamps := must(AsideStamps(n1.in))(t)
 	if len(stamps) != 1 {
 		t.Fatalf("set aside: %v", stamps)
 	}
@@ -361,7 +361,18 @@ func checkCloneOver(t *testing.T, n1, n2 *node) {
 	if c := must(ReadControl(old))(t); c.State != StateShutDownInRecovery {
 		t.Errorf("old control file: %s", c.State)
 	}
-	check(t, PruneAside(n1.in, 0))
+	if n := AsideBytes(n1.in, stamps[0]); n < 20<<20 {
+		t.Errorf("what was set aside has %d bytes", n)
+	}
+	check(t, RemoveAside(n1.in, stamps[0]))
+	check(t, RemoveAside(n1.in, stamps[0]))
+	if left := must(AsideStamps(n1.in))(t); len(left) != 0 {
+		t.Errorf("still set aside: %v", left)
+	}
+	check(t, SweepAside(n1.in))
+	if gone := must(filepath.Glob(n1.in.DataDir + ".removing*"))(t); len(gone) != 0 {
+		t.Errorf("not deleted: %v", gone)
+	}
 	if there, err := exists(old); there || err != nil {
 		t.Errorf("%s is still there (%v)", old, err)
 	}

@@ -75,7 +75,10 @@ func output(ctx context.Context, program string, args ...string) (string, error)
 // stream runs a program and gives each line of its stdout to onLine as it comes.
 // The returned text is the end of its stderr.
 func stream(ctx context.Context, onLine func(string), program string, args ...string) (string, error) {
-	cmd := command(ctx, program, args...)
+	return streamCommand(ctx, command(ctx, program, args...), onLine)
+}
+
+func streamCommand(ctx context.Context, cmd *exec.Cmd, onLine func(string)) (string, error) {
 	pr, pw := io.Pipe()
 	cmd.Stdout = pw
 	read := make(chan struct{})

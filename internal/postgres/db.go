@@ -47,9 +47,11 @@ func (db *DB) drop() {
 	db.conn, db.seen = nil, settingsSeen{}
 }
 
-func (db *DB) dial(ctx context.Context) (*pgx.Conn, error) {
-	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable passfile=/dev/null",
-		quoteConnInfo(db.in.SocketDir), db.in.Port, quoteConnInfo(db.in.superuser())))
+func (db *DB) dial(ctx context.Context) (*pgx.Conn, error) { return db.dialTo(ctx, "postgres") }
+
+func (db *DB) dialTo(ctx context.Context, database string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable passfile=/dev/null",
+		quoteConnInfo(db.in.SocketDir), db.in.Port, quoteConnInfo(db.in.superuser()), quoteConnInfo(database)))
 	if err != nil {
 		return nil, fmt.Errorf("local PostgreSQL: %w", err)
 	}

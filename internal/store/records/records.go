@@ -18,7 +18,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store"
 )
 
-// The keys. MemberPrefix, RequestPrefix and TokenPrefix are followed by a name or id.
+// The keys. MemberPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
 const (
 	KeyCluster    = "cluster"
 	KeySpec       = "spec"
@@ -28,6 +28,7 @@ const (
 	MemberPrefix  = "members/"
 	RequestPrefix = "requests/"
 	TokenPrefix   = "tokens/"
+	RemovalPrefix = "removals/" // followed by the member's name, a slash and the fork's id
 )
 
 // Decode reads a snapshot into the part of core's view that is records. self picks
@@ -70,6 +71,14 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 				v.Request.Revision = e.Revision
 			}
 		}
+		if id, ok := strings.CutPrefix(key, RemovalPrefix+self+"/"); ok {
+			r := core.Removal{}
+			if err := json.Unmarshal(e.Value, &r); err != nil {
+				return fmt.Errorf("record %q: %w", key, err)
+			}
+			r.ID, r.Revision = id, e.Revision
+			v.Removals = append(v.Removals, r)
+		}
 		if strings.HasPrefix(key, MemberPrefix) {
 			var m core.MemberRecord
 			if err := json.Unmarshal(e.Value, &m); err != nil {
@@ -79,6 +88,7 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 		}
 	}
 	slices.Sort(v.Requests)
+	slices.SortFunc(v.Removals, func(a, b core.Removal) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(v.Members, func(a, b core.MemberRecord) int {
 		return cmp.Or(cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Name, b.Name))
 	})
