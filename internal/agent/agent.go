@@ -38,6 +38,21 @@ type Agent struct {
 	peers       *peer.Client
 	api         *api.Server
 	major       int // PostgreSQL's here; 0 on a witness
+	o        Options
+	id       Identity
+	pki      pki.Dir
+	store    *etcd.Store
+	voter    *voter // nil with an external store
+	warden   *wardenLink
+	server   *act.Server // nil on a witness
+	observer *observe.Observer
+	runner   *act.Runner
+	jobs     *act.Jobs
+	journal  *journal.Journal
+	peers    *peer.Client
+	api      *api.Server
+	keeper   *keeper // nil on a witness
+	major    int     // PostgreSQL's here; 0 on a witness
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
@@ -67,6 +82,9 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	parts.Go(func() error { return a.api.Serve(background) })
 	if a.warden != nil {
 		parts.Go(func() error { return a.warden.keep(background) })
+	}
+	if a.keeper != nil {
+		parts.Go(func() error { return a.keeper.keep(background) })
 	}
 	if a.voter != nil {
 		parts.Go(func() error { return a.voter.keep(background, a) })

@@ -23,6 +23,7 @@ func (a *Agent) backend() api.Backend {
 	}
 	if a.server != nil {
 		b.TryParameters = a.tryParameters
+		b.Forks, b.Fork = a.keeper.entries, a.keeper.summary
 	}
 	return b
 }

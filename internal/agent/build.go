@@ -175,6 +175,10 @@ func (a *Agent) buildLoop() {
 			Applied:  a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}
+	if a.server != nil {
+		a.keeper = newKeeper(a)
+		a.observer.Kept, a.runner.KeptChanged = a.keeper.view, a.keeper.changed
+	}
 	a.jobs.Wake = func() {
 		if a.observer.Local != nil {
 			a.observer.Local.Invalidate()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/forks"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
@@ -63,6 +64,10 @@ type Backend struct {
 
 	// TryParameters lets this member's PostgreSQL judge parameters (`postgres -C`).
 	TryParameters func(ctx context.Context, parameters map[string]string) error
+
+	// Forks lists what this member keeps of histories that were given up, Fork gives one summary.
+	Forks func(context.Context) ([]ForkEntry, error)
+	Fork  func(id string) (forks.Summary, error)
 
 	// Now is the wall clock, for tokens and certificates; nil: time.Now.
 	Now func() time.Time

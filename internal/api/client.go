@@ -87,6 +87,28 @@ func (c *Client) Events(ctx context.Context, limit int, local bool) (e Events, e
 	return e, err
 }
 
+// Forks asks for what all members, or one, keep of histories that were given up.
+func (c *Client) Forks(ctx context.Context, member string) (f Forks, err error) {
+	path := "/v1/forks"
+	if member != "" {
+		path += "?member=" + url.QueryEscape(member)
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &f)
+	return f, err
+}
+
+// Fork asks for one of them.
+func (c *Client) Fork(ctx context.Context, member, id string) (f ForkDetail, err error) {
+	err = c.call(ctx, http.MethodGet, forkPath(member, id), nil, &f)
+	return f, err
+}
+
+// RemoveFork asks its member to drop it for good.
+func (c *Client) RemoveFork(ctx context.Context, member, id string) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodDelete, forkPath(member, id), nil, &a)
+	return a, err
+}
+
 // Spec reads the cluster's spec.
 func (c *Client) Spec(ctx context.Context) (d SpecDocument, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/spec", nil, &d)

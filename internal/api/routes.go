@@ -29,9 +29,14 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/operations/current":       s.getOperation,
 		"POST /v1/members/{name}/requests": s.postRequest,
 		"DELETE /v1/members/{name}":        s.deleteMember,
-		"POST /v1/pause":                   s.postPause,
-		"DELETE /v1/pause":                 s.deletePause,
-		"POST /v1/tokens":                  s.postToken,
+		"GET /v1/forks":                    s.getForks,
+
+		"GET /v1/members/{name}/forks/{id}":    s.getFork,
+		"DELETE /v1/members/{name}/forks/{id}": s.deleteFork,
+
+		"POST /v1/pause":   s.postPause,
+		"DELETE /v1/pause": s.deletePause,
+		"POST /v1/tokens":  s.postToken,
 	} {
 		mux.HandleFunc(pattern, s.trusted(f))
 	}

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"time"
+
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/forks"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/spec"
@@ -62,6 +65,45 @@ type Explanation struct {
 type Events struct {
 	Events  []journal.Event `json:"events"`
 	Missing []string        `json:"missing,omitempty"` // members that were not heard
+}
+
+// Kinds of what is kept of a history that was given up.
+const (
+	ForkWAL  = "fork"           // saved WAL with its summary
+	ForkData = "data directory" // set aside by a clone, whole
+)
+
+// ForkEntry is one of them. Fields of WAL are zero for a data directory.
+type ForkEntry struct {
+	ID        string       `json:"id"` // MEMBER/NAME
+	Kind      string       `json:"kind"`
+	Member    string       `json:"member"`
+	SavedAt   time.Time    `json:"saved_at"`
+	Path      string       `json:"path"` // on the member
+	DiskBytes int64        `json:"disk_bytes"`
+	Timeline  wal.Timeline `json:"timeline,omitempty"`
+	From      wal.Position `json:"from,omitzero"` // the last position that the primary had too; absent: not known
+	To        wal.Position `json:"to,omitzero"`   // where the last whole record begins
+	Bytes     int64        `json:"bytes,omitempty"`
+	Committed int          `json:"committed,omitempty"`
+	Aborted   int          `json:"aborted,omitempty"`
+	Acked     bool         `json:"acked,omitempty"` // commits among them may have been acknowledged
+	Complete  bool         `json:"complete,omitempty"`
+	Missing   []string     `json:"missing,omitempty"`
+	Tables    []string     `json:"tables,omitempty"` // those whose names are known
+	Named     bool         `json:"named,omitempty"`  // names were looked up
+}
+
+// Forks answers GET /v1/forks, oldest first.
+type Forks struct {
+	Forks   []ForkEntry `json:"forks"`
+	Missing []string    `json:"missing,omitempty"` // members that were not heard
+}
+
+// ForkDetail answers GET /v1/members/NAME/forks/ID; Summary is nil for a data directory.
+type ForkDetail struct {
+	ForkEntry
+	Summary *forks.Summary `json:"summary,omitempty"`
 }
 
 // SpecDocument answers GET /v1/spec.

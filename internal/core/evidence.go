@@ -47,7 +47,8 @@ func (d *decider) lossesOpen() []Loss {
 	})
 }
 
-func (l Loss) text(by string) string {
+// Text says what may be lost by a takeover.
+func (l Loss) Text(by string) string {
 	return fmt.Sprintf("%s took over from %s at %s; by the last word of %s it had written to %s: at most %d bytes, and what it wrote after, may be lost",
 		by, l.Member, l.From, l.Member, l.To, l.To.Sub(l.From.LSN))
 }

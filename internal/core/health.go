@@ -77,7 +77,7 @@ func (d *decider) conditionsOfInstance() {
 
 func (d *decider) conditionsOfCluster() {
 	if open := d.lossesOpen(); len(open) > 0 && d.holds() {
-		d.condition(CondCommitsLost, "%s", open[len(open)-1].text(d.v.Self))
+		d.condition(CondCommitsLost, "%s", open[len(open)-1].Text(d.v.Self))
 	}
 	for _, p := range d.v.Peers {
 		if d.since("peer:"+p.Name, !fresh(p)) > peerFresh {

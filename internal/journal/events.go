@@ -43,6 +43,10 @@ const (
 	EventRaised       = "condition_raised"
 	EventCleared      = "condition_cleared"
 	EventRecovery     = "store_recovery" // told by the agent: see Journal.Tell
+	EventForkSaved    = "fork_saved"
+	EventForkNamed    = "fork_named"
+	EventLoss         = "commits_lost"
+	EventLossSettled  = "commits_lost_settled"
 )
 
 // deriver collects the events between two entries.
@@ -101,6 +105,26 @@ func (d *deriver) lease(was, is core.LeaseRecord) {
 	if !sameSync(is.Sync, was.Sync) && is.Holder != "" {
 		d.shared(EventSync, core.Info, "commits are kept on %s", syncText(is))
 	}
+	for _, l := range is.Lost {
+		if !slices.Contains(was.Lost, l) {
+			d.shared(EventLoss, core.Warning, "%s", l.Text(is.Holder))
+		}
+	}
+	for _, l := range was.Lost {
+		if !slices.Contains(is.Lost, l) {
+			d.shared(EventLossSettled, core.Info, "%s is back, or gone for good: `pgherd forks %s` shows what only it had after term %d", l.Member, l.Member, l.Term)
+		}
+	}
+}
+
+// kept tells of a saved fork, and again when its tables have names.
+func (d *deriver) kept(was, is core.Kept) {
+	switch {
+	case is.Newest > was.Newest:
+		d.add(EventForkSaved, core.Warning, "%s", is.Text)
+	case is.Newest == was.Newest && is.Named && !was.Named:
+		d.add(EventForkNamed, core.Info, "%s", is.Text)
+	}
 }
 
 func syncText(l core.LeaseRecord) string {
@@ -150,6 +174,7 @@ func (d *deriver) members(was, is []core.MemberRecord) {
 // instance compares this member's own server.
 func (d *deriver) instance() {
 	was, is := d.was.View.Local, d.is.View.Local
+	d.kept(was.Kept, is.Kept)
 	if is.Instance.Primary && !was.Instance.Primary {
 		d.add(EventOpen, core.Info, "PostgreSQL accepts writes on timeline %d", is.Instance.Timeline)
 	}
@@ -191,7 +216,7 @@ func (d *deriver) conditions() {
 // told are the steps worth an event of their own; what the others do shows in the records.
 var told = map[core.StepKind]core.Severity{
 	core.StepFence: core.Error, core.StepPromote: core.Warning, core.StepStart: core.Info, core.StepStop: core.Info,
-	core.StepInit: core.Info, core.StepClone: core.Warning, core.StepRewind: core.Warning,
+	core.StepInit: core.Info, core.StepClone: core.Warning, core.StepRewind: core.Warning, core.StepDropFork: core.Info,
 }
 
 // stepEvents tells what an ended tick did, and what failed. Nothing after a failed
@@ -216,11 +241,13 @@ func stepEvents(e Entry, before []core.Step) []Event {
 }
 
 func sameStep(a, b core.Step) bool {
-	return a.Kind == b.Kind && a.Member == b.Member && a.Why.Code == b.Why.Code
+	return a.Kind == b.Kind && a.Member == b.Member && a.Why.Code == b.Why.Code && (a.Kind != core.StepDropFork || a.ID == b.ID)
 }
 
 func stepText(s core.Step) string {
 	switch {
+	case s.Kind == core.StepDropFork:
+		return "drop " + s.ID
 	case s.Member != "":
 		return fmt.Sprintf("%s from %s", s.Kind, s.Member)
 	case s.Kind == core.StepStart && s.Standby:

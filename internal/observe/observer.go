@@ -24,6 +24,7 @@ type Observer struct {
 	Local   *LocalSource // nil on a witness
 	Peers   *PeerSource
 	Job     func() core.Job
+	Kept    func() core.Kept // nil on a witness
 }
 
 // View reads everything once. It takes at most storeWait plus what the kernel needs.
@@ -43,6 +44,9 @@ func (o *Observer) View(ctx context.Context) core.View {
 		v.Local = o.Local.view()
 	}
 	v.Local.Job = o.Job()
+	if o.Kept != nil {
+		v.Local.Kept = o.Kept()
+	}
 	v.Peers = o.Peers.view(v.Store.Members, v.Now)
 	return v
 }

@@ -59,6 +59,9 @@ const AsidePrefix = "aside-"
 
 const removingInfix = ".removing-" // set aside, and to be deleted
 
+// AsideDir is where the data directory went that was set aside under stamp.
+func (in Instance) AsideDir(stamp string) string { return in.DataDir + asideInfix + stamp }
+
 // RemoveAside takes what was set aside under stamp out of the list; SweepAside deletes it.
 func RemoveAside(in Instance, stamp string) error {
 	stamps, err := AsideStamps(in)
