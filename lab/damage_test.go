@@ -3,12 +3,18 @@
 package lab
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/lab/cluster"
 	"github.com/pgherd/pgherd/lab/history"
 	"github.com/pgherd/pgherd/lab/rig"
@@ -124,19 +130,65 @@ func longRecovery(l *Lab) {
 }
 
 // fork: the primary, cut off, goes on alone until its deadline. What it acknowledged is lost, as
-// durability async permits, and the product says how its history was joined again.
+// durability async permits. The product says so at once, keeps the WAL, and says exactly what was lost
+// when it can.
 func fork(l *Lab) {
 	old := l.primary()
 	l.Do(old.Name+" is cut off", l.Rig.Isolate(old.Host))
 	next := l.Cluster.WaitPrimary(20*time.Second, l.Cluster.Others(old)...)
 	l.Mark("%s leads", next.Name)
+	l.sees(next, 10*time.Second, core.CondCommitsLost)
 	l.Load.WaitAcked(100)
 	l.Do("the cut is healed", l.Rig.HealNet())
+	l.tells(60*time.Second, "commits_lost", next.Name+" took over", "from "+old.Name)
 	l.tells(60*time.Second, old.Name, "rewind", "the WAL here goes to")
+	l.tells(60*time.Second, old.Name, "fork_saved", "committed transactions, which clients may have been told of")
+	l.tells(60*time.Second, old.Name, "fork_named", "tables: app.public.")
+	l.tells(10*time.Second, "commits_lost_settled", old.Name)
+	saved := l.savedFork(next, old)
 	l.Judge = func(_ history.History, r history.Report) {
-		l.T.Logf("%d acknowledged rows were lost, in %d bytes of WAL", r.Lost, r.LostBytes)
+		l.T.Logf("%d acknowledged rows were lost, in %d bytes of WAL; %d transactions in %d bytes are saved", r.Lost, r.LostBytes, saved.Committed, saved.Bytes)
 		if r.Lost == 0 {
 			l.T.Error("nothing was lost: there was no fork")
 		}
+		if saved.Committed < r.Lost || uint64(saved.Bytes) < r.LostBytes {
+			l.T.Errorf("what was lost is more than what is saved: %+v", saved.ForkEntry)
+		}
 	}
+}
+
+// savedFork is the one fork of a member, as another member lists it; its WAL can be read.
+func (l *Lab) savedFork(by, of *cluster.Member) (d api.ForkDetail) {
+	l.T.Helper()
+	var list api.Forks
+	if err := json.Unmarshal([]byte(by.Must("forks", of.Name, "--json")), &list); err != nil || len(list.Forks) != 1 {
+		l.T.Fatalf("forks of %s: %v %+v", of.Name, err, list)
+	}
+	if err := json.Unmarshal([]byte(by.Must("forks", "show", list.Forks[0].ID, "--json")), &d); err != nil || d.Summary == nil {
+		l.T.Fatalf("fork %s: %v %+v", list.Forks[0].ID, err, d)
+	}
+	l.T.Log(d.Summary.Text())
+	bin, _, err := postgres.FindBinDir("")
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	out, _ := exec.Command(filepath.Join(bin, "pg_waldump"), "-p", d.Path, "-t", "1", "-s", d.From.LSN.String()).CombinedOutput()
+	if n := strings.Count(string(out), "desc: COMMIT "); n < d.Committed {
+		l.T.Errorf("pg_waldump finds %d of %d commits in %s:\n%.500s", n, d.Committed, d.Path, out)
+	}
+	if !slices.Contains(d.Tables, "app.public.lab_rows") {
+		l.T.Errorf("tables of the fork: %v", d.Tables)
+	}
+	for _, name := range []string{"lab_rows", "lab_registers"} {
+		node := l.as(by, "SELECT pg_relation_filenode('"+name+"')::text")
+		for _, r := range d.Summary.Relations {
+			if (r.Name == "app.public."+name) != (fmt.Sprint(r.Filenode) == node) {
+				l.T.Errorf("%s has filenode %s; the fork has %+v", name, node, r)
+			}
+		}
+	}
+	if !d.Complete || !d.Acked {
+		l.T.Errorf("fork: %+v", d.ForkEntry)
+	}
+	return d
 }

@@ -30,6 +30,7 @@ const (
 	simWarden = "internal/sim/warden.go"
 	simStore  = "internal/sim/storage.go"
 	simJobs   = "internal/sim/jobs.go"
+	evidence  = "internal/core/evidence.go"
 )
 
 var mutants = []mutant{
@@ -90,6 +91,11 @@ var mutants = []mutant{
 	{"deletes-the-only-copy", "data without a leader is replaced by a copy of whoever answers", []edit{{candidate, "\td.start(true, d.standbyConf(\"\"), because(\"stand\"", "\tfor _, p := range d.v.Peers {\n\t\tif fresh(p) && p.Instance.Standby() {\n\t\t\td.job(Step{Kind: StepClone, Member: p.Name, ID: \"x\"})\n\t\t\treturn\n\t\t}\n\t}\n\td.start(true, d.standbyConf(\"\"), because(\"stand\""}}},
 	{"primary-reinitialised", "a request to reinitialise is obeyed by the primary", []edit{{rejoin, "if d.holds() && r.Kind == RequestReinit {", "if false {"}}},
 	{"never-rewinds", "diverged data is started as it is", []edit{{rejoin, "\tcase last >= fork:\n", "\tcase false:\n"}}},
+	{"rewinds-before-saving", "a rewind replaces the data before the WAL that only this member has is saved", []edit{{simJobs, "a.saving(s.Fork, func() { a.rewind(source, end) }, end)", "a.rewind(source, func(err string) { a.saving(s.Fork, func() { end(err) }, end) })"}}},
+	{"forgets-the-fork", "what only this member has counts as the primary's when its timeline is no part of the primary's history", []edit{{evidence, "\tif mine == 0 || at ==", "\tif mine == 0 || at == 0 || at =="}}},
+	{"prunes-aside-at-once", "what was set aside and saved is dropped before the data in its place has streamed", []edit{{evidence, " || !d.inst.Streaming && !d.inst.Primary {", " {"}}},
+	{"loss-unsaid", "an async failover does not say that it may lose commits", []edit{{candidate, "if d.lease.Holder != \"\" && !d.hasAll(d.heard()) &&", "if false &&"}}},
+	{"loss-settled-early", "a loss counts as known when its member follows a standby that only holds the lease", []edit{{evidence, "back := d.inst.Primary && fresh(p)", "back := fresh(p)"}, {evidence, "|| l.Member == d.v.Self && d.inst.Primary", "|| l.Member == d.v.Self"}}},
 	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
 	{"says-nothing", "a holder whose PostgreSQL does not come up gives no reason", []edit{{lease, "\t\td.say(\"waiting_for_postgres\", \"PostgreSQL is %s\", d.inst.State)\n", ""}}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -52,5 +53,23 @@ func TestStopCancelsAndWaits(t *testing.T) {
 	j.Stop()
 	if !ended || j.View().Running {
 		t.Error("Stop came back before the job had ended")
+	}
+}
+
+// Core must tell a fork that could not be saved from a rewind that failed: the next rung is no answer.
+func TestJobSaysWhichConditionItsErrorIs(t *testing.T) {
+	woken := make(chan struct{}, 1)
+	j := jobs(woken)
+	for _, c := range []struct {
+		err  error
+		want core.Code
+	}{{&notSaved{errors.New("disk full")}, core.CondForkNotSaved}, {errors.New("disk full"), ""}} {
+		if err := j.Start(core.Step{Kind: core.StepRewind}, func(context.Context, func(int, string)) error { return c.err }); err != nil {
+			t.Fatal(err)
+		}
+		<-woken
+		if s := j.View(); s.Code != c.want || !strings.HasSuffix(s.Err, "disk full") {
+			t.Errorf("%v: %+v", c.err, s)
+		}
 	}
 }

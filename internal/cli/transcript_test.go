@@ -11,9 +11,11 @@ import (
 
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/forks"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/store/records"
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 // drive plays the primary's part for one operation: it waits for it in the store and
@@ -222,5 +224,35 @@ func TestLostAnswerIsUnknownOutcome(t *testing.T) {
 	}
 	if got := report(&strings.Builder{}, &api.Problem{Code: api.CodeUnavailable, Status: 503}); got != ExitFailed {
 		t.Errorf("no store: %d", got)
+	}
+}
+
+func TestForksTranscript(t *testing.T) {
+	at := time.Date(2026, 11, 25, 19, 0, 0, 0, time.UTC)
+	s := forks.Summary{
+		ID: "20261125T190000Z-tl1", Member: "n1", SavedAt: at, Timeline: 1, From: wal.Position{Timeline: 1, LSN: 0x5000060}, To: wal.Position{Timeline: 1, LSN: 0x5100000}, Bytes: 1048480,
+		Committed: 1, Aborted: 1, Acked: true, Complete: true, Named: true, Files: []string{"000000010000000000000005"},
+		Transactions: []forks.Transaction{{XID: 742, At: "2026-11-25 18:59:58.123456 UTC"}, {XID: 743, At: "2026-11-25 18:59:59.000000 UTC", Aborted: true}},
+		Relations: []forks.Relation{
+			{Tablespace: 1663, Database: 16384, Filenode: 16385, Records: 12, Name: "app.public.accounts", Kind: "table"},
+			{Tablespace: 1663, Database: 16384, Filenode: 16388, Records: 9, Name: "app.public.accounts_pkey", Kind: "index", Of: "app.public.accounts"},
+			{Tablespace: 1663, Database: 16384, Filenode: 16400, Records: 3, Created: true},
+		},
+	}
+	part := s
+	part.ID, part.SavedAt, part.From, part.Complete, part.Missing, part.Named, part.Relations = "20261126T190000Z-tl3", at.Add(24*time.Hour), wal.Position{}, false, []string{"the WAL is not there"}, false, nil
+	c := newCluster(t, func(b *api.Backend) {
+		b.Forks = func(context.Context) ([]api.ForkEntry, error) {
+			return []api.ForkEntry{api.EntryOf(s, "/state/forks/"+s.ID, 16<<20), api.EntryOf(part, "/state/forks/"+part.ID, 32<<20),
+				{ID: "n1/aside-20261127T190000Z", Kind: api.ForkData, Member: "n1", SavedAt: at.Add(48 * time.Hour), Path: "/data.aside-20261127T190000Z", DiskBytes: 1 << 30}}, nil
+		}
+		b.Fork = func(string) (forks.Summary, error) { return s, nil }
+	})
+	c.transcript("forks", "forks", "forks n1", "forks show n1/20261125T190000Z-tl1", "forks show n1/aside-20261127T190000Z", "forks remove n1/20261125T190000Z-tl1",
+		"forks show x", "forks show n1/x", "forks remove n9/x", "forks n9")
+	var f api.Forks
+	out, _, code := c.run("forks", "n1", "--json")
+	if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 || len(f.Forks) != 3 || f.Forks[0].Tables[0] != "app.public.accounts" {
+		t.Fatalf("%d %v %s", code, err, out)
 	}
 }

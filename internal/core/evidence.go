@@ -49,6 +49,9 @@ func (d *decider) lossesOpen() []Loss {
 
 // Text says what may be lost by a takeover.
 func (l Loss) Text(by string) string {
-	return fmt.Sprintf("%s took over from %s at %s; by the last word of %s it had written to %s: at most %d bytes, and what it wrote after, may be lost",
-		by, l.Member, l.From, l.Member, l.To, l.To.Sub(l.From.LSN))
+	loss := fmt.Sprintf("what %s wrote after it may be lost", l.Member)
+	if n := l.To.Sub(l.From.LSN); n > 0 {
+		loss = fmt.Sprintf("at most %d bytes, and what %s wrote after it, may be lost", n, l.Member)
+	}
+	return fmt.Sprintf("%s took over at %s from %s, whose last published position is %s: %s", by, l.From, l.Member, l.To, loss)
 }

@@ -375,10 +375,12 @@ func (b *builder) lease(w words) {
 	w.flag("released", &s.Lease.Released)
 	w.lsn("lsn", &s.Lease.LSN)
 	w.set("sync", &s.Lease.Sync)
-	if v, ok := w.value("lost"); ok { // NAME@TL:LSN
+	var lost []string
+	w.list("lost", &lost)
+	for _, v := range lost { // NAME@TL:LSN
 		name, at, _ := strings.Cut(v, "@")
 		l := Loss{Member: name, Term: s.Lease.Term - 1, From: position(at), To: 0x5800}
-		s.Lease.Lost = append(slices.Clone(s.Lease.Lost), l)
+		s.Lease.Lost = []Loss{l}
 	}
 	w.number("revision", &s.LeaseRevision)
 	w.instant("seen", b.v.Now, &s.LeaseSeenAt)

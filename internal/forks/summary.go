@@ -95,7 +95,7 @@ func (s Summary) Text() string {
 	if s.From.LSN == 0 {
 		from = "its beginning"
 	}
-	text := fmt.Sprintf("fork %s: timeline %d from %s to %s was only here, %d bytes with %d committed transactions", s.Path(), s.To.Timeline, from, s.To.LSN, s.Bytes, s.Committed)
+	text := fmt.Sprintf("fork %s: timeline %d from %s to %s was only here, %d bytes with %d committed transaction%s", s.Path(), s.To.Timeline, from, s.To.LSN, s.Bytes, s.Committed, plural(s.Committed))
 	switch {
 	case s.Committed == 0:
 	case s.Acked:
@@ -111,12 +111,19 @@ func (s Summary) Text() string {
 		text += "; tables: " + strings.Join(tables, ", ") + more
 	}
 	if n := s.unnamed(); s.Named && n > 0 {
-		text += fmt.Sprintf("; %d relations made or rewritten since have no name here", n)
+		text += fmt.Sprintf("; %d relation%s made or rewritten since: no name here", n, plural(n))
 	}
 	if !s.Complete {
 		text += "; not complete: " + strings.Join(s.Missing, "; ")
 	}
 	return text
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
 }
 
 func (s Summary) unnamed() (n int) {

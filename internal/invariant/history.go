@@ -170,6 +170,30 @@ func (h *History) Dropped(member int, has, elsewhere func(commit int) bool) {
 	}
 }
 
+// Replaced is I8 for all that anybody wrote, acknowledged or not, in every durability: what a rewind or a
+// clone takes away and the source does not have was saved before.
+func (h *History) Replaced(member, commit int, saved bool) {
+	if !saved {
+		h.found.add("I8", "member %d replaces data with commit %d, which the source does not have and nobody saved", member, commit)
+	}
+}
+
+// Pruned is I8 for what was saved or set aside: it stays at least until the data that
+// replaced it has streamed, or led.
+func (h *History) Pruned(member int, what string, proven bool) {
+	if !proven {
+		h.found.add("I8", "member %d drops %s before the data in its place has streamed", member, what)
+	}
+}
+
+// Unsaid is the second half of I7: whoever opens without acknowledged commits has said in the lease
+// that some may be lost.
+func (h *History) Unsaid(member int, term uint64, lost int, said bool) {
+	if lost > 0 && !said {
+		h.found.add("I7", "member %d opens term %d without %d acknowledged commits, and the lease says nothing of a loss", member, term, lost)
+	}
+}
+
 // Forked: a standby takes WAL from a primary whose history it does not share: its data
 // is a mixture of two.
 func (h *History) Forked(member, source int) {

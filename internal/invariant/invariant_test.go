@@ -153,8 +153,15 @@ func TestHistory(t *testing.T) {
 			h.Acknowledge(0, 1, 10, 11)
 			h.Dropped(0, all, none)
 		}, "I8"},
-		"two histories are mixed":    {func(h *History) { h.Forked(0, 1) }, "I8"},
-		"the database is made twice": {func(h *History) { h.Initialised(2) }, "I8"},
+		"data is replaced unsaved":               {func(h *History) { h.Replaced(0, 1, false) }, "I8"},
+		"data is replaced when it was saved":     {func(h *History) { h.Replaced(0, 1, true) }, ""},
+		"set aside, and dropped at once":         {func(h *History) { h.Pruned(0, "aside-1", false) }, "I8"},
+		"dropped when the new data has streamed": {func(h *History) { h.Pruned(0, "aside-1", true) }, ""},
+		"a loss that nobody said":                {func(h *History) { h.Unsaid(0, 2, 3, false) }, "I7"},
+		"a loss that the lease says":             {func(h *History) { h.Unsaid(0, 2, 3, true) }, ""},
+		"nothing lost, nothing said":             {func(h *History) { h.Unsaid(0, 2, 0, false) }, ""},
+		"two histories are mixed":                {func(h *History) { h.Forked(0, 1) }, "I8"},
+		"the database is made twice":             {func(h *History) { h.Initialised(2) }, "I8"},
 		"the lease promises too much": {func(h *History) {
 			h.Opened(0, 1, false, all)
 			h.Acknowledge(0, 1, 10, 11)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 var start = time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)
@@ -270,5 +271,58 @@ func TestEntryRoundTrip(t *testing.T) {
 	var back Entry
 	if err := json.Unmarshal(data, &back); err != nil || !bytes.Equal(marshal(back), data) {
 		t.Fatalf("%v\n%s\n%s", err, data, marshal(back))
+	}
+}
+
+// A fork is told when it is saved and when its tables have names, once each, also over a restart of
+// the agent; a possible loss when the lease says it, and its end.
+func TestForksAndLossesAreEvents(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	at := 0
+	tick := func(kept core.Kept, lost ...core.Loss) {
+		at++
+		e := entry(at)
+		e.View.Local.Kept, e.View.Store.Lease.Lost, e.Plan.Steps[0].Lease.Lost = kept, lost, lost
+		j.Record(e)
+	}
+	loss := core.Loss{Member: "n2", Term: 2, From: e0, To: 0x6000}
+	saved := core.Kept{Newest: "B", Text: "fork B"}
+	named := core.Kept{Newest: "B", Text: "fork B; tables: t", Named: true}
+	tick(core.Kept{Newest: "A", Text: "fork A"})
+	tick(core.Kept{Newest: "A", Text: "fork A"}, loss)
+	tick(saved, loss)
+	tick(saved)
+	tick(named)
+	j.Close()
+	j = open(t, dir)
+	tick(named)
+	tick(core.Kept{Newest: "A", Text: "fork A"}) // B was dropped
+	want := []string{EventLoss, EventForkSaved, EventLossSettled, EventForkNamed}
+	events := j.Events(0)
+	if got := codes(events); !slices.Equal(got, want) {
+		t.Fatalf("events: %v", got)
+	}
+	if !events[0].Shared || !strings.Contains(events[0].Text, "n1 took over at 1:0/5000 from n2") || events[1].Text != "fork B" || !strings.Contains(events[3].Text, "tables: t") {
+		t.Errorf("events: %+v", events)
+	}
+}
+
+var e0 = wal.Position{Timeline: 1, LSN: 0x5000}
+
+func TestDroppedForksAreEvents(t *testing.T) {
+	j := open(t, t.TempDir())
+	for i, id := range []string{"A", "B", "B"} {
+		e := entry(i)
+		e.Plan.Steps = []core.Step{{Kind: core.StepDropFork, ID: id, Why: core.Reason{Code: "removal", Text: "asked for by ada"}}}
+		j.Record(e)
+	}
+	j.Record(entry(9))
+	var texts []string
+	for _, e := range j.Events(0) {
+		texts = append(texts, e.Text)
+	}
+	if want := []string{"drop A: asked for by ada", "drop B: asked for by ada"}; !slices.Equal(texts, want) {
+		t.Errorf("events: %v", texts)
 	}
 }

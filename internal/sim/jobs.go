@@ -30,22 +30,32 @@ func (a *agent) startJob(s core.Step) error {
 		p.checkpointJob(a.group.asks(), end)
 	case core.StepClone:
 		source := &w.byName(s.Member).pg
-		a.copying(source, w.between(w.o.Clone/4, w.o.Clone), func() { end(p.clone(source)) }, end)
+		a.saving(s.Fork, func() {
+			a.copying(source, w.between(w.o.Clone/4, w.o.Clone), func() { end(p.clone(source)) }, end)
+		}, end)
 	case core.StepRewind:
 		source := &w.byName(s.Member).pg
-		a.group.after(w.between(50*time.Millisecond, time.Second), func() {
-			if err := p.rewindBegins(source); err != "" {
-				end(err)
-				return
-			}
-			a.copying(source, w.between(100*time.Millisecond, 4*time.Second), func() { end(p.rewound(source)) }, end)
-		})
+		a.saving(s.Fork, func() { a.rewind(source, end) }, end)
 	}
 	return nil
 }
 
+func (a *agent) rewind(source *server, end func(string)) {
+	w, p := a.n.w, &a.n.pg
+	a.group.after(w.between(50*time.Millisecond, time.Second), func() {
+		if err := p.rewindBegins(source); err != "" {
+			end(err)
+			return
+		}
+		a.copying(source, w.between(100*time.Millisecond, 4*time.Second), func() { end(p.rewound(source)) }, end)
+	})
+}
+
 func (a *agent) jobEnds(err string) {
 	a.job.Running, a.job.Err, a.job.EndedAt = false, err, a.n.clock()
+	if err == notSaved {
+		a.job.Code = core.CondForkNotSaved
+	}
 	a.n.w.note(a.n, "job", len(err), "%s ended: %s", a.job.Kind, err)
 	if a.job.Kind != string(core.StepCheckpoint) {
 		a.factsAt = 0
@@ -115,9 +125,9 @@ func (p *server) clone(source *server) string {
 	}
 	w := p.n.w
 	w.hist.Dropped(p.n.i, p.has, source.has)
+	p.replaced(source)
 	if len(p.wal) > 0 {
-		p.aside = append(p.aside, p.wal)
-		p.aside = p.aside[max(0, len(p.aside)-2):]
+		p.evidence.aside = append(p.evidence.aside, p.wal)
 	}
 	p.copyOf(source)
 	p.control = "in archive recovery" // backup_label: see observe
@@ -133,6 +143,7 @@ func (p *server) copyOf(source *server) {
 	p.wal, p.timeline, p.history, p.ckptTL, p.oldest = slices.Clone(source.wal), source.timeline, source.history, source.ckptTL, source.oldest
 	p.checkpoint, p.conf, p.signal = source.checkpoint, core.Conf{}, true
 	p.n.agent.confKey, p.n.agent.follows = "", ""
+	p.evidence.proven = false
 }
 
 // rewindBegins does what comes before the point of no return.
@@ -163,6 +174,7 @@ func (p *server) rewindBegins(source *server) string {
 func (p *server) rewound(source *server) string {
 	if p.data.State == core.DataBroken {
 		p.n.w.hist.Dropped(p.n.i, p.has, source.has)
+		p.replaced(source)
 		p.copyOf(source)
 		p.control = "in archive recovery"
 	}

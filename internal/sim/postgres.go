@@ -27,9 +27,9 @@ type server struct {
 	conf       core.Conf
 	slots      []bool
 	lostSlots  []bool
-	aside      [][]int32 // data directories that were set aside
-	signal     bool      // standby.signal
-	half       half      // a promotion that came half through
+	evidence   evidence
+	signal     bool // standby.signal
+	half       half // a promotion that came half through
 
 	// In memory.
 	state     core.InstanceState
@@ -92,7 +92,7 @@ func (w *World) foundData() {
 			continue
 		}
 		p.data = core.Data{State: core.DataPresent, ClusterID: clusterID, SystemID: systemID}
-		p.timeline, p.ckptTL, p.control, p.checkpoint = 1, 1, "shut down in recovery", 500
+		p.timeline, p.ckptTL, p.control, p.checkpoint, p.evidence.proven = 1, 1, "shut down in recovery", 500, true
 		if i == 0 {
 			p.control = "shut down"
 		}
@@ -180,11 +180,21 @@ func (p *server) opens() {
 	w := p.n.w
 	term := p.n.warden.permit.Term
 	w.note(p.n, "open", int(term), "accepts writes in term %d on timeline %d with %d records, commits wait for any %d of %v", term, p.timeline, len(p.wal), p.conf.Sync.K, p.conf.Sync.Members)
-	p.open, p.promoting = true, false
+	p.open, p.promoting, p.evidence.proven = true, false, true
 	if l := w.store.records.Lease; p.timeline > max(l.Timeline, 1) && !w.wiped {
 		w.violate("I4", "%s opens on timeline %d, the lease has written down %d", p.n.name, p.timeline, l.Timeline)
 	}
-	lost := w.hist.Opened(p.n.i, term, p.n.unaware(), p.has)
+	untold := 0
+	lost := w.hist.Opened(p.n.i, term, p.n.unaware(), func(c int) bool {
+		has := p.has(c)
+		if !has && !w.saved(c) { // else its member was back already, and has told
+			untold++
+		}
+		return has
+	})
+	if l := w.store.records.Lease; l.Holder == p.n.name && l.Term == term && !w.wiped {
+		w.hist.Unsaid(p.n.i, term, untold, len(l.Lost) > 0)
+	}
 	if lost > 0 {
 		w.lost += lost
 		w.hist.Forget(func(c int) bool { return !p.has(c) })

@@ -70,6 +70,9 @@ func (a *agent) step(s core.Step, done func(error)) {
 		done(nil)
 	case core.StepRoles:
 		done(nil)
+	case core.StepDropFork:
+		n.pg.drop(s.ID)
+		done(nil)
 	case core.StepFence, core.StepDisarm, core.StepStop:
 		a.later(w.upTo(2*time.Millisecond), done, func() error { return a.ofWarden(s) })
 	default:

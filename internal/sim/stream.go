@@ -69,7 +69,7 @@ func (p *server) accept(standby *server, epoch int) {
 			standby.retry()
 			return
 		}
-		standby.receiver = receiver{live: true, conn: conn, from: p.n.i}
+		standby.receiver, standby.evidence.proven = receiver{live: true, conn: conn, from: p.n.i}, true
 		w.note(standby.n, "stream", p.n.i, "streams from %s at %d records", p.n.name, len(standby.wal))
 		standby.confirm(p, conn, len(standby.wal)) // its first word; the primary sends from there
 	})

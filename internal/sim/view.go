@@ -147,7 +147,7 @@ func (a *agent) look(v *core.View) {
 	*v = core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
 	v.Store.Err = a.storeErr
 	if !n.witness {
-		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good}
+		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good, Kept: n.pg.kept()}
 	}
 	v.Local.Job = a.job
 	for i := range v.Store.Members {

@@ -19,6 +19,5 @@ var damage = []Entry{
 	{Number: 35, Name: "fork",
 		Fault:   "durability async: the primary, cut off, goes on alone until its deadline; another leads",
 		Happens: "healed, the old primary is rewound; what it alone had is lost, as async says, and bounded by the time until the deadline",
-		Sees:    "event `rewind` with where its WAL went to and where the new primary left it",
-		Limit:   "which transactions those were is not told, and their WAL is not kept, yet: issue 4"},
+		Sees:    "at once event and condition `commits_lost` with how much it may be; then events `rewind`, `fork_saved` and `fork_named` with what it was; `pgherd forks` has the WAL, the transactions and the tables"},
 }
