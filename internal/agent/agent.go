@@ -164,10 +164,11 @@ func (a *Agent) watch(ctx context.Context) error {
 
 // publish writes the tick down and shows it to the API and the other members.
 func (a *Agent) publish(e journal.Entry) {
-	if was := a.latest().View.Local.Instance; a.keeper != nil && e.View.Local.Instance.Streaming && !was.Streaming {
+	was := a.latest().View.Local.Instance
+	a.newest.Store(&e)
+	if a.keeper != nil && e.View.Local.Instance.Streaming && !was.Streaming {
 		a.keeper.changed() // what was saved can have its names now
 	}
-	a.newest.Store(&e)
 	a.journal.Record(e)
 	a.rememberMount(e.View)
 	if e.Outcome != "" {
