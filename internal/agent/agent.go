@@ -37,22 +37,8 @@ type Agent struct {
 	journal     *journal.Journal
 	peers       *peer.Client
 	api         *api.Server
-	major       int // PostgreSQL's here; 0 on a witness
-	o        Options
-	id       Identity
-	pki      pki.Dir
-	store    *etcd.Store
-	voter    *voter // nil with an external store
-	warden   *wardenLink
-	server   *act.Server // nil on a witness
-	observer *observe.Observer
-	runner   *act.Runner
-	jobs     *act.Jobs
-	journal  *journal.Journal
-	peers    *peer.Client
-	api      *api.Server
-	keeper   *keeper // nil on a witness
-	major    int     // PostgreSQL's here; 0 on a witness
+	major       int     // PostgreSQL's here; 0 on a witness
+	keeper      *keeper // of forks; nil on a witness
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
