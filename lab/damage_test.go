@@ -25,6 +25,8 @@ var _ = add(
 	scenario{name: "corrupt-wal-on-standby", bounds: calm, run: corruptWAL},
 	scenario{name: "long-recovery", disks: rig.Disks{DataMB: 1200, StoreMB: 300}, bounds: crash, run: longRecovery,
 		spec: "postgres:\n  parameters:\n    max_wal_size: 4GB\n    checkpoint_timeout: 1h\n"},
+	scenario{name: "held-after-crash", spec: "strict: true\n", bounds: history.Bounds{OutageMax: 40 * time.Second, ChangesMax: 1}, run: heldAfterCrash},
+	scenario{name: "crash-async", spec: "durability: async\n", bounds: history.Bounds{OutageMax: 10 * time.Second, ChangesMax: 3}, run: crashAsync},
 	scenario{name: "fork", spec: "durability: async\n", run: fork,
 		bounds: history.Bounds{OutageMax: 10 * time.Second, ChangesMax: 1, LossAllowed: "durability is async", LossBytesMax: 16 << 20}},
 )
@@ -127,6 +129,55 @@ func longRecovery(l *Lab) {
 	next := l.Cluster.WaitPrimary(10*time.Second, l.Cluster.Others(old)...)
 	l.Mark("%s leads", next.Name)
 	l.tells(10*time.Second, "leader_changed", next.Name)
+}
+
+// heldAfterCrash: commits wait for standbys that stand still, and the primary crashes. Nobody could take over, so it
+// comes up in place, with those commits in its data and on no standby. A client that read them now
+// would see them vanish with this member.
+func heldAfterCrash(l *Lab) {
+	p := l.primary()
+	for _, s := range l.Cluster.Standbys(p) {
+		l.Mark("PostgreSQL on %s freezes", s.Name)
+		s.FreezePostgres()
+	}
+	l.sees(p, 10*time.Second, core.CondStalled)
+	l.Mark("kill the postmaster of %s while commits wait", p.Name)
+	p.Kill(cluster.Postmaster)
+	l.sees(p, 10*time.Second, core.CondHeld)
+	l.Mark("it is up, and clients are held")
+	if v := p.SQL("SELECT pg_is_in_recovery()"); v != "f" {
+		l.T.Errorf("in recovery is %q: the administrator should meet the primary", v)
+	}
+	for began := time.Now(); time.Since(began) < 3*time.Second; l.last(100 * time.Millisecond) {
+		if _, err := p.Query("SELECT 1::text"); err == nil || !strings.Contains(err.Error(), "pg_hba.conf") {
+			l.T.Fatalf("a client gets in before a standby has everything, or is refused for another reason: %v", err)
+		}
+	}
+	s := l.Cluster.Standbys(p)[0]
+	l.Mark("%s thaws", s.Name)
+	s.Host.Thaw()
+	l.Cluster.Wait(10*time.Second, "clients get in again", p.Writable)
+	l.Mark("clients get in again")
+	l.Load.WaitAcked(50)
+	for _, m := range l.Cluster.Others(p) {
+		m.Host.Thaw()
+	}
+	l.Cluster.WaitReady(30 * time.Second)
+	l.Mark("kill the postmaster of %s once more: now another can lead", p.Name)
+	p.Kill(cluster.Postmaster)
+	l.takenOver(p)
+}
+
+// crashAsync: a start in place loses nothing, so durability async alone is no reason to lose what a standby has not
+// received yet. Where a standby has everything it leads, and nothing is lost either.
+func crashAsync(l *Lab) {
+	for range 3 {
+		p := l.primary()
+		l.Mark("kill the postmaster of %s", p.Name)
+		p.Kill(cluster.Postmaster)
+		l.Load.WaitAcked(50)
+		l.Cluster.WaitReady(30 * time.Second)
+	}
 }
 
 // fork: the primary, cut off, goes on alone until its deadline. What it acknowledged is lost, as

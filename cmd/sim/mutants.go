@@ -15,6 +15,7 @@ const (
 	candidate = "internal/core/candidate.go"
 	lease     = "internal/core/lease.go"
 	syncRules = "internal/core/sync.go"
+	crash     = "internal/core/crash.go"
 	quorum    = "internal/core/quorum.go"
 	rejoin    = "internal/core/rejoin.go"
 	operation = "internal/core/operation.go"
@@ -42,7 +43,7 @@ var mutants = []mutant{
 	{"old-votes-count", "a voter's word counts however old it is, and about an earlier beat of the lease", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && p.Vacant && (same || true) &&"}}},
 	{"hears-who-is-not-vacant", "a voter counts that still follows the old primary, by the last word it said", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && (same || true) &&"}}},
 	{"expires-early", "takes a lease that has not been silent for its whole ttl", []edit{{candidate, "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())", "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D() / 2)"}}},
-	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(mine.LSN); lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(mine.LSN); lag > 1<<40 {"}}},
+	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > 1<<40 {"}}},
 	{"one-timeline-number", "a promotion takes the number that PostgreSQL would take", []edit{{candidate, "return max(d.lease.Timeline, d.inst.Timeline) + 1", "return d.inst.Timeline + 1"}}},
 	{"new-lease-claims-all", "a new lease says that every standby has everything", []edit{{candidate, "p.Instance.Standby() && has(p) {", "p.Instance.Standby() {"}}},
 
@@ -82,6 +83,10 @@ var mutants = []mutant{
 	{"empties-postgres-first", "PostgreSQL stops waiting while the lease still promises", []edit{{quorum, "\t\treturn SyncSet{}, p\n\tcase needs", "\t\treturn r, want\n\tcase needs"}}},
 	{"proof-of-another-set", "proof that the wanted set has everything counts while PostgreSQL still waits for another", []edit{{quorum, "return p.text() == want.text() && r.text() != want.text()", "return r.text() != want.text()"}}},
 	{"ignores-zones", "commits are kept on whoever confirms first, in the primary's own failure domain too", []edit{{syncRules, "return m.Tags.Zone != \"\" && m.Tags.Zone == h.Tags.Zone", "return m.Tags.Zone != \"\" && m.Tags.Zone == h.Tags.Zone && false"}}},
+	{"no-hold-after-crash", "clients get in as soon as a crashed primary is up again, and read what no standby has", []edit{{crash, "c.Hold = d.hold()", "c.Hold = d.hold() && false"}}},
+	{"hold-lifted-early", "clients get in before enough standbys have what recovery has made visible", []edit{{crash, "if d.inst.confirmed(set) >= d.mem.HoldLSN {", "if d.inst.confirmed(set) > 0 || d.mem.HoldLSN > 0 {"}}},
+	{"promoted-again-with-its-set", "a holder that served reads is promoted in its own term, and its set may still lead without it", []edit{{"internal/core/primary.go", "len(d.lease.Sync.Members) > 0 && d.wroteBefore()", "false"}}},
+	{"hold-of-crashes-only", "clients get in after a clean stop that no standby has received", []edit{{crash, "|| d.having(set, d.receivedShutdown) < set.K", ""}}},
 	{"cancels-waiting", "a demotion cancels sessions, which acknowledges what they waited for", []edit{{simServer, "p.state, p.waiting = core.StateStopping, nil", "for _, c := range p.waiting {\n\t\tp.acknowledge(c)\n\t}\n\tp.state, p.waiting = core.StateStopping, nil"}}},
 
 	// Operations and coming back.
@@ -98,5 +103,5 @@ var mutants = []mutant{
 	{"loss-settled-early", "a loss counts as known when its member follows a standby that only holds the lease", []edit{{evidence, "back := d.inst.Primary && fresh(p)", "back := fresh(p)"}, {evidence, "|| l.Member == d.v.Self && d.inst.Primary", "|| l.Member == d.v.Self"}}},
 	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
-	{"says-nothing", "a holder whose PostgreSQL does not come up gives no reason", []edit{{lease, "\t\td.say(\"waiting_for_postgres\", \"PostgreSQL is %s\", d.inst.State)\n", ""}}},
+	{"says-nothing", "a holder whose PostgreSQL does not come up gives no reason", []edit{{crash, "\td.say(\"waiting_for_postgres\", \"PostgreSQL is %s%s\", d.inst.State, d.inst.recoveryText(waited))\n", ""}}},
 }

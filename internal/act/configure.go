@@ -23,6 +23,7 @@ func (r *Runner) configure(ctx context.Context, s core.Step) error {
 	if _, err := postgres.WriteConf(r.Server.Instance, conf, hba, ident); err != nil {
 		return err
 	}
+	r.Server.setHeld(s.Conf.Hold)
 	if c := r.Warden(); c != nil && c.Status().PostmasterPID != 0 {
 		if err := r.reload(ctx); err != nil {
 			return err

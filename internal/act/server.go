@@ -27,6 +27,7 @@ type Server struct {
 	mu       sync.Mutex
 	key      string
 	follows  string
+	held     bool              // the access rules on disk keep clients out
 	accepted map[string]string // parameters that PostgreSQL found well-formed
 	good     map[string]string
 	stopped  onceAWhile // the postmaster that was told to stop
@@ -46,11 +47,25 @@ func (s *Server) applied(key, follows string) {
 	s.key, s.follows = key, follows
 }
 
+// Held says whether the access rules on disk keep clients out.
+func (s *Server) Held() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
+}
+
+func (s *Server) setHeld(held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+}
+
 func (s *Server) goodFile() string { return filepath.Join(s.StateDir, "good-parameters.json") }
 
-// LoadGood reads the parameters that worked before this agent started. A file that
-// is missing or broken only means that there are none to fall back to.
-func (s *Server) LoadGood() {
+// Load reads what an earlier agent left: whether clients are kept out, and the parameters that
+// worked. A file that is missing or broken only means that there are none to fall back to.
+func (s *Server) Load() {
+	s.setHeld(postgres.HBAHeld(s.Instance))
 	data, err := os.ReadFile(s.goodFile())
 	if err != nil {
 		return
@@ -115,7 +130,7 @@ func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
 		out.Source = &source
 		out.PrimarySlot = spec.SlotName(s.Config.Name)
 	}
-	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Rules: c.HBA})
+	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Rules: c.HBA, Hold: c.Hold})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -129,7 +129,7 @@ func (a *Agent) buildServer() error {
 		Instance: in, DB: postgres.Open(in), Cluster: a.id.Cluster, Config: listening(c), PKI: a.pki,
 		OSUser: userName(), StateDir: c.StateDir, Source: a.source,
 	}
-	a.server.LoadGood()
+	a.server.Load()
 	if err := postgres.FinishClone(in); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (a *Agent) buildLoop() {
 		a.observer.Local = &observe.LocalSource{
 			Now: warden.BootNow, Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
 			Watchdog: a.o.Config.Watchdog.Mode,
-			Applied:  a.server.Applied, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
+			Applied:  a.server.Applied, Held: a.server.Held, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}
 	if a.server != nil {

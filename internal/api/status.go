@@ -141,7 +141,7 @@ func state(role string, said peer.Status) string {
 }
 
 // clusterWide are the conditions of the cluster rather than of one member.
-var clusterWide = []core.Code{core.CondNoLeader, core.CondNoQuorum, core.CondMemberDown, core.CondDegraded, core.CondPaused, core.CondTwoPrimaries, core.CondStoreLost, core.CondCommitsLost}
+var clusterWide = []core.Code{core.CondNoLeader, core.CondNoQuorum, core.CondMemberDown, core.CondDegraded, core.CondStalled, core.CondHeld, core.CondPaused, core.CondTwoPrimaries, core.CondStoreLost, core.CondCommitsLost}
 
 // clusterConditions collects them from all members, each once, with its earliest
 // start. Who is unreachable is judged here, from what this member heard.

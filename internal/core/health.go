@@ -2,11 +2,8 @@ package core
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/pgherd/pgherd/internal/wal"
 )
 
 func (d *decider) condition(code Code, format string, args ...any) {
@@ -120,14 +117,8 @@ func (d *decider) missing() (text string, longest time.Duration) {
 // unconfirmed is how long WAL has waited by now for enough of the set. A link that is cut
 // looks like a stream until a timeout ends it; that nobody confirms is seen at once.
 func (d *decider) unconfirmed() time.Duration {
-	var flushed []wal.LSN
-	for _, name := range d.inst.SyncNames {
-		s, _ := d.sender(name) // 0: none
-		flushed = append(flushed, s.FlushLSN)
-	}
-	slices.Sort(flushed)
-	at := len(flushed) - d.inst.SyncK
-	if at < 0 || at >= len(flushed) || flushed[at] >= d.mem.Unconfirmed.LSN {
+	set := SyncSet{Members: d.inst.SyncNames, K: d.inst.SyncK}
+	if set.K == 0 || d.inst.confirmed(set) >= d.mem.Unconfirmed.LSN {
 		d.mem.Unconfirmed = Unconfirmed{LSN: d.inst.WriteLSN, Since: d.v.Now}
 	}
 	return d.v.Now.Sub(d.mem.Unconfirmed.Since)

@@ -35,7 +35,7 @@ func (d *decider) lead() {
 	case d.inst.Standby():
 		d.promote()
 	default:
-		d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
+		d.awaitStart()
 	}
 }
 
@@ -81,7 +81,7 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next.Sync, next.Lost = sync, d.lossesOpen()
 	next.TTL, next.Margin = d.lastingTiming()
 	if d.inst.Primary {
-		next.LSN = d.inst.WriteLSN
+		next.LSN, next.Written = d.inst.WriteLSN, true
 	}
 	d.putLease(next, why)
 }
@@ -166,7 +166,7 @@ func (d *decider) leadStopped() {
 		return
 	}
 	if d.v.Local.Warden.ExitText != "" {
-		if who, ok := d.successor(); ok {
+		if who, ok := d.successor(); ok && !d.betterInPlace(who) {
 			d.release(because("crashed", "PostgreSQL ended (%s), no process of it is left, and %s can take over at once", d.v.Local.Warden.ExitText, who))
 			return
 		}
@@ -175,7 +175,7 @@ func (d *decider) leadStopped() {
 	if d.awaitsWatchdog() {
 		return
 	}
-	d.start(false, d.conf("", d.firstSync()), because("start_in_place", "the lease of term %d is ours and nobody can take over sooner", d.lease.Term))
+	d.start(false, d.primaryConf(d.firstSync()), because("start_in_place", "the lease of term %d is ours and nobody can take over sooner without loss%s", d.lease.Term, d.inst.recoveryText(0)))
 }
 
 func (d *decider) leadWithoutData() {

@@ -87,13 +87,14 @@ type Conf struct {
 	Sync    SyncSet           `json:"sync,omitzero"` // ANY k (members)
 	Params  map[string]string `json:"params,omitempty"`
 	HBA     []spec.HBARule    `json:"hba,omitempty"`
+	Hold    bool              `json:"hold,omitempty"`    // no clients: only pgherd itself and replication get in
 	Members []string          `json:"members,omitempty"` // whose certificates may replicate
 }
 
 // Key is equal for equal content. (Every tick asks for it: fmt alone was a tenth of the time
 // that deciding takes.)
 func (c Conf) Key() string {
-	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), fmt.Sprint(c.HBA)}
+	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), fmt.Sprint(c.HBA), strconv.FormatBool(c.Hold)}
 	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
 		parts = append(parts, name, c.Params[name])
 	}
@@ -114,9 +115,10 @@ func (s Step) urgency() int {
 type Memory struct {
 	Proof            SyncProof          `json:"proof,omitzero"`
 	Unconfirmed      Unconfirmed        `json:"unconfirmed,omitzero"`
+	HoldLSN          wal.LSN            `json:"hold_lsn,omitempty"` // what standbys must have before clients get in
 	VacantSince      Instant            `json:"vacant_since,omitempty"`
 	VacantTerm       uint64             `json:"vacant_term,omitempty"`
-	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind
+	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind, or givenUp
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
 	RejectedRevision int64              `json:"rejected_revision,omitempty"` // spec revision under which PostgreSQL did not start
 }

@@ -31,6 +31,10 @@ func (d *decider) promote() {
 		d.putRenewal(d.lease.Sync, because("timeline", "timeline %d is this promotion's, before it begins", d.lease.Timeline))
 		return
 	}
+	if len(d.lease.Sync.Members) > 0 && d.wroteBefore() {
+		d.putRenewal(SyncSet{}, because("wrote_before", "this member has been primary in term %d before, at %s; what it shows now may be on none of %s: nobody else may lead until it is", d.lease.Term, d.inst.Position(), d.lease.Sync.text()))
+		return
+	}
 	if len(d.lease.Sync.Members) > 0 && d.loose() {
 		d.putRenewal(SyncSet{}, because("loose", "the first commits could be let go by who is not in %s: the lease promises nobody until that is ruled out", d.lease.Sync.text()))
 		return
@@ -40,6 +44,13 @@ func (d *decider) promote() {
 	d.createSlots()
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
+}
+
+// wroteBefore: a primary that ended, served reads while the store was away, and is promoted in its own term
+// again. Its WAL goes beyond where the term began, or a renewal was written by it as primary.
+// See primaryConf: here the set ends, as sessions that read are open already.
+func (d *decider) wroteBefore() bool {
+	return d.lease.Written || d.inst.Position().LSN > d.lease.LSN
 }
 
 // loose: somebody streams from here already who is not in the lease's set. A WAL sender judges by the
@@ -60,7 +71,7 @@ func (d *decider) leadPrimary(sync SyncSet) {
 	case !d.inst.Roles:
 		d.guarded(Step{Kind: StepRoles, Why: because("roles", "pgherd's own roles are missing")})
 	}
-	d.configure(d.conf("", sync), because("spec", "the configuration differs from the spec or the sync set"))
+	d.configure(d.primaryConf(sync), d.whyConfigured())
 	d.createSlots()
 	d.dropSlots()
 	d.markGood()

@@ -1,10 +1,6 @@
 package core
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // The rule that keeps acknowledged commits electable, by itself: no clock, no facts but
 // those that are named here. quorum_test.go holds it against counting by hand, over all
@@ -22,18 +18,8 @@ import (
 // permits nobody else. (CloudNativePG lost data in 47 % of an outside tester's runs
 // by enforcing before observing.)
 
-// mustHear is how many members of the set an election must hear.
-func (s SyncSet) mustHear() int { return len(s.Members) - s.K + 1 }
-
 // within: every commit that waited for s is on enough of r.
 func (s SyncSet) within(r SyncSet) bool { return s.K >= r.K && subset(s.Members, r.Members) }
-
-func (s SyncSet) text() string {
-	if len(s.Members) == 0 {
-		return "nobody else"
-	}
-	return fmt.Sprintf("any %d of %s", s.K, strings.Join(s.Members, ", "))
-}
 
 // quorumMove is the next of the moves that lead from what the lease says (r) and what
 // PostgreSQL waits for (p) to the wanted set, each safe by itself: whatever fails between
@@ -84,14 +70,4 @@ func spread(members []string, k int, near, counted func(string) bool) []string {
 	}
 	slices.Sort(far)
 	return far
-}
-
-func subset(a, b []string) bool {
-	return !slices.ContainsFunc(a, func(name string) bool { return !slices.Contains(b, name) })
-}
-
-func union(a, b []string) []string {
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

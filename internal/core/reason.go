@@ -52,6 +52,7 @@ const (
 	CondNotStreaming  Code = "not_streaming"
 	CondDegraded      Code = "sync_degraded"
 	CondStalled       Code = "sync_stalled"
+	CondHeld          Code = "clients_held"
 	CondPaused        Code = "paused"
 	CondNotAnswering  Code = "postgres_not_answering"
 	CondMemberDown    Code = "member_unreachable"
@@ -90,6 +91,7 @@ var catalogue = map[Code]entry{
 	CondNotStreaming:  {Warning, "pgherd keeps trying; `pgherd explain` says what it waits for"},
 	CondDegraded:      {Warning, "bring the missing standbys back; until then a commit survives fewer failures than the spec asks for"},
 	CondStalled:       {Error, "bring the missing standbys back or repair the link between the PostgreSQL servers; commits are acknowledged as soon as enough confirm"},
+	CondHeld:          {Error, "bring back the standbys that the text names: the restart made commits visible that may be nowhere else, and who reads them now could see them vanish"},
 	CondPaused:        {Warning, "`pgherd resume` when the maintenance is over"},
 	CondNotAnswering:  {Error, "look at the load and the disks of this member; processes exist but do not answer"},
 	CondMemberDown:    {Warning, "start pgherd on that member, or repair the network to it; `pgherd remove` if it is gone for good"},

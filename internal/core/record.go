@@ -1,6 +1,10 @@
 package core
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 )
@@ -41,6 +45,7 @@ type LeaseRecord struct {
 	Timeline wal.Timeline `json:"timeline,omitempty"`
 	LSN      wal.LSN      `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
 	Sync     SyncSet      `json:"sync"`
+	Written  bool         `json:"written,omitempty"` // the holder has been primary in this term
 	// Lost says which takeovers may have left commits behind that clients were told of. An entry
 	// stays until its member is back, and what it alone had is known.
 	Lost []Loss `json:"lost,omitempty"`
@@ -77,6 +82,26 @@ type Joining struct {
 type SyncSet struct {
 	Members []string `json:"members,omitempty"` // sorted
 	K       int      `json:"k,omitempty"`
+}
+
+// mustHear is how many members of the set an election must hear: see quorum.go.
+func (s SyncSet) mustHear() int { return len(s.Members) - s.K + 1 }
+
+func (s SyncSet) text() string {
+	if len(s.Members) == 0 {
+		return "nobody else"
+	}
+	return fmt.Sprintf("any %d of %s", s.K, strings.Join(s.Members, ", "))
+}
+
+func subset(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(name string) bool { return !slices.Contains(b, name) })
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // MemberRecord (key "members/NAME") is one member, written by its join.

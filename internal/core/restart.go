@@ -68,6 +68,7 @@ func (d *decider) countFailures() {
 	w := d.v.Local.Warden
 	if d.inst.State == StateRunning {
 		delete(d.mem.Failures, string(StepStart))
+		delete(d.mem.Failures, givenUp)
 	} else {
 		if w.ExitedAt != 0 && w.Empty {
 			d.count(string(StepStart), w.ExitedAt, w.ExitText != "" && !w.Fenced)

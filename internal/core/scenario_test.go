@@ -170,6 +170,9 @@ func describeStep(s Step, v View) (text string) {
 	}
 	if c := s.Conf; c != nil && s.Kind == StepConfigure {
 		add("follow=%q sync=(%s)", c.Follow, c.Sync.text())
+		if c.Hold {
+			add("hold")
+		}
 	}
 	if c := s.Conf; c != nil && len(c.Params) > 0 {
 		add("%v", c.Params)

@@ -178,7 +178,7 @@ func (b *builder) configured(w words) {
 	if slices.Contains(w, "applied") {
 		for _, s := range b.plan.Steps {
 			if s.Kind == StepConfigure {
-				b.v.Local.ConfKey = s.Conf.Key()
+				b.v.Local.ConfKey, b.v.Local.Held = s.Conf.Key(), s.Conf.Hold
 			}
 		}
 		return
@@ -187,7 +187,9 @@ func (b *builder) configured(w words) {
 	w.text("follow", &follow)
 	w.set("sync", &set)
 	d := newDecider(b.mem, b.v)
-	b.v.Local.ConfKey = d.conf(follow, set).Key()
+	c := d.conf(follow, set)
+	w.flag("hold", &c.Hold)
+	b.v.Local.ConfKey, b.v.Local.Held = c.Key(), c.Hold
 	if !b.v.Local.Instance.Primary && len(set.Members) == 0 {
 		b.v.Local.ConfKey = d.standbyConf(follow).Key()
 	}
@@ -203,6 +205,7 @@ func (b *builder) line(key string, w words) {
 		v.Now, v.Local.ReadAt = v.Now.Add(d), v.Now.Add(d)
 	case "local":
 		w.instant("read", v.Now, &v.Local.ReadAt)
+		w.flag("held", &v.Local.Held)
 	case "self":
 		v.Self = w[0]
 	case "stopping":
@@ -333,6 +336,10 @@ func (b *builder) spec(w words) {
 		s.Forks.Discard = true
 	}
 	w.number("maxlag", &s.MaxLagBytes)
+	var most time.Duration
+	if w.duration("recovery", &most) {
+		s.CrashRecoveryMax = spec.Duration(most)
+	}
 	w.number("revision", &b.v.Store.SpecRevision)
 	params := map[string]string{}
 	for k, v := range s.Postgres.Parameters {
@@ -373,6 +380,7 @@ func (b *builder) lease(w words) {
 	w.number("beat", &s.Lease.Beat)
 	w.number("timeline", &s.Lease.Timeline)
 	w.flag("released", &s.Lease.Released)
+	w.flag("written", &s.Lease.Written)
 	w.lsn("lsn", &s.Lease.LSN)
 	w.set("sync", &s.Lease.Sync)
 	var lost []string
@@ -513,6 +521,8 @@ func instanceWords(i *Instance, w words) {
 	w.lsn("checkpoint", &i.Checkpoint)
 	w.number("cptl", &i.CheckpointTimeline)
 	w.lsn("last", &i.LastRecord)
+	w.lsn("redo", &i.RedoLSN)
+	w.lsn("recovered", &i.RecoveryLSN)
 	w.lsn("oldest", &i.OldestWAL)
 	w.flag("roles", &i.Roles)
 	w.list("pending", &i.Pending)

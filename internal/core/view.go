@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/spec"
@@ -82,6 +84,7 @@ type Local struct {
 	Data     Data              `json:"data"`
 	Instance Instance          `json:"instance"`
 	ConfKey  string            `json:"conf_key,omitempty"` // Conf.Key of what was last rendered; empty after an agent start
+	Held     bool              `json:"held,omitempty"`     // the rendered access rules keep clients out
 	Good     map[string]string `json:"good,omitempty"`     // parameters under which PostgreSQL last came up
 	Job      Job               `json:"job"`
 	Kept     Kept              `json:"kept,omitzero"`
@@ -181,7 +184,9 @@ type Instance struct {
 	Control            string       `json:"control,omitempty"` // pg_control's state, e.g. "shut down"
 	Checkpoint         wal.LSN      `json:"checkpoint,omitempty"`
 	CheckpointTimeline wal.Timeline `json:"checkpoint_timeline,omitempty"`
-	LastRecord         wal.LSN      `json:"last_record,omitempty"` // stopped: start of the last valid record; 0 unknown
+	LastRecord         wal.LSN      `json:"last_record,omitempty"`  // stopped: start of the last valid record; 0 unknown. Starting: what it was
+	RedoLSN            wal.LSN      `json:"redo_lsn,omitempty"`     // where crash recovery begins
+	RecoveryLSN        wal.LSN      `json:"recovery_lsn,omitempty"` // starting: how far it has come, to a segment
 	OldestWAL          wal.LSN      `json:"oldest_wal,omitempty"`
 	History            wal.History  `json:"history,omitempty"` // of Timeline
 
@@ -202,6 +207,41 @@ func (i Instance) Position() wal.Position {
 		return wal.Position{Timeline: i.Timeline, LSN: i.WriteLSN}
 	}
 	return wal.Position{Timeline: i.Timeline, LSN: max(i.ReceivedLSN, i.ReplayLSN)}
+}
+
+// confirmed is up to where as many of the set as it asks for have flushed; 0: nowhere.
+func (i Instance) confirmed(set SyncSet) wal.LSN {
+	flushed := make([]wal.LSN, len(set.Members))
+	for n, name := range set.Members {
+		s, _ := find(i.Senders, func(s Sender) bool { return s.Member == name })
+		flushed[n] = s.FlushLSN
+	}
+	slices.Sort(flushed)
+	if at := len(flushed) - set.K; at >= 0 && at < len(flushed) {
+		return flushed[at]
+	}
+	return 0
+}
+
+// recoveryBytesPerSecond is what recovery does at least, on disks that one would give to a
+// database: measured rates are three times that and more.
+const recoveryBytesPerSecond = 16 << 20
+
+// recoveryTime is how long a start should take for what it has to replay.
+func (i Instance) recoveryTime() time.Duration {
+	return time.Duration(max(0, i.LastRecord.Sub(i.RedoLSN))) * time.Second / recoveryBytesPerSecond
+}
+
+// recoveryText says what there is to replay, and how far it has come.
+func (i Instance) recoveryText(waited time.Duration) string {
+	if i.RedoLSN == 0 || i.LastRecord < i.RedoLSN {
+		return ""
+	}
+	text := fmt.Sprintf("; %d bytes of WAL are to be replayed from %s on", i.LastRecord.Sub(i.RedoLSN), i.RedoLSN)
+	if i.RecoveryLSN > i.RedoLSN && waited > 0 {
+		text += fmt.Sprintf(", %d are done after %s", i.RecoveryLSN.Sub(i.RedoLSN), waited.Round(time.Second))
+	}
+	return text
 }
 
 // Standby says that the instance runs in recovery.

@@ -110,6 +110,21 @@ func (h *History) Acknowledge(member, commit int, written, at time.Duration) {
 	h.notForgotten(*r, commit)
 }
 
+// Saw: a client read a commit of which nobody was told. It may act on that, so the commit must
+// survive as one that was acknowledged; when another has opened without it, it went back.
+func (h *History) Saw(member, commit int) {
+	if !h.Sync {
+		return
+	}
+	h.acked = append(h.acked, commit)
+	for i := len(h.reigns) - 1; i >= 0; i-- {
+		if h.reigns[i].member == member {
+			h.notForgotten(h.reigns[i], commit)
+			return
+		}
+	}
+}
+
 func (h *History) justThawed(member int, at time.Duration) bool {
 	thawed, ok := h.thawed[member]
 	return ok && at-thawed <= h.Grace && h.Grace > 0

@@ -143,6 +143,17 @@ func TestHistory(t *testing.T) {
 			h.Acknowledge(0, 1, 10, 11)
 			h.Opened(1, 2, false, none)
 		}, "I2"},
+		"a commit that was read is lost": {func(h *History) {
+			h.Opened(0, 1, false, all)
+			h.Saw(0, 1)
+			h.Opened(1, 2, false, none)
+		}, "I2"},
+		"a commit is read that the next leader had not": {func(h *History) {
+			h.Has = func(member, _ int) bool { return member == 0 }
+			h.Opened(0, 1, false, all)
+			h.Opened(1, 2, false, none)
+			h.Saw(0, 1)
+		}, "I2"},
 		"two promotions in one term":                {func(h *History) { h.Opened(0, 1, false, all); h.Opened(1, 1, false, all) }, "I4"},
 		"a term after a higher one":                 {func(h *History) { h.Opened(0, 2, false, all); h.Opened(1, 1, false, all) }, "I4"},
 		"a lease is taken from who can still write": {func(h *History) { h.Fenced(0, 2, true) }, "I3"},

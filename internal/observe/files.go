@@ -84,6 +84,16 @@ func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.T
 	return c.last.timeline, record
 }
 
+// recorded is what lastRecord found before the start that is under way: crash recovery begins where it did then.
+func (c *fileCache) recorded(redo wal.LSN) wal.LSN {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last.control.Redo != redo {
+		return 0
+	}
+	return c.last.record
+}
+
 func limitsOf(settings map[string]string) map[string]int {
 	out := map[string]int{}
 	for _, name := range spec.OrderedParams {

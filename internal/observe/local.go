@@ -24,6 +24,7 @@ type LocalSource struct {
 	Warden   func() warden.Status
 	Watchdog spec.WatchdogMode                                        // as this member's file has it
 	Applied  func() (confKey, follows string, good map[string]string) // what act last did
+	Held     func() bool                                              // so too
 	Mount    MountCheck
 
 	flight   flight
@@ -67,6 +68,7 @@ func (s *LocalSource) view() core.Local {
 	l.Warden = wardenView(word)
 	l.Warden.Watchdog = watchdogView(word, s.Watchdog)
 	l.ConfKey, l.Instance.Follows, l.Good = s.Applied()
+	l.Held = s.Held()
 	if !l.Warden.Alive || l.Warden.Empty != (l.Instance.State == core.StateStopped) {
 		// The two disagree: the read is from before a start or an end.
 		if l.Warden.Alive && l.Warden.Empty {
@@ -198,7 +200,7 @@ func (s *LocalSource) control(i *core.Instance) {
 	if err != nil {
 		return // absent knowledge: Control stays empty, which permits nothing
 	}
-	i.Control, i.Checkpoint, i.CheckpointTimeline = string(c.State), c.Checkpoint, c.Timeline
+	i.Control, i.Checkpoint, i.CheckpointTimeline, i.RedoLSN = string(c.State), c.Checkpoint, c.Timeline, c.Redo
 	i.SystemID, i.PrimaryLimits = c.SystemID, c.Limits.Map()
 }
 
@@ -234,6 +236,10 @@ func (s *LocalSource) notAnswering(err error, pid int) core.Instance {
 	i := core.Instance{}
 	s.control(&i)
 	i.State = silentState(postgres.Classify(err), i.Control, pid != 0 && pid == s.answered)
+	if i.State == core.StateStarting {
+		i.LastRecord = s.cache.recorded(i.RedoLSN)
+		i.RecoveryLSN = postgres.RecoveringAt(pid, s.Instance.DataDir)
+	}
 	return i
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,16 @@ type HBAInput struct {
 	// (the certificate decides).
 	ReplicationAddresses []string
 	Rules                []spec.HBARule // the user's, in their order
+	Hold                 bool           // leave them out: nobody gets in but the administrator and the members
+}
+
+// holdMark is the line by which rules that keep clients out are known again.
+const holdMark = "# Clients are held: their rules are left out until standbys have everything.\n"
+
+// HBAHeld tells whether the rendered access rules keep clients out. None rendered keep nobody out.
+func HBAHeld(in Instance) bool {
+	data, err := os.ReadFile(in.path(HBAFile))
+	return err == nil && bytes.Contains(data, []byte(holdMark))
 }
 
 const (
@@ -123,7 +134,12 @@ func (h HBAInput) renderHBA() []byte {
 	}
 	line("host", "all,replication", strings.Join(roles, ","), "all", "reject")
 	b.WriteString("\n# The cluster's rules, TLS only.\n")
-	for _, r := range h.Rules {
+	rules := h.Rules
+	if h.Hold {
+		b.WriteString(holdMark)
+		rules = nil
+	}
+	for _, r := range rules {
 		line("hostssl", hbaList(r.Databases, "all", "sameuser", "samerole"), hbaList(r.Users, "all"), r.From, r.Auth)
 	}
 	b.WriteString("\n# Everything else.\n")

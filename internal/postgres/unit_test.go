@@ -167,6 +167,19 @@ func TestRenderHBA(t *testing.T) {
 	if got := rulesOnly(ident); got != wantIdent {
 		t.Errorf("ident:\n%s", got)
 	}
+	good.Hold = true
+	held, _, err := RenderHBA(good)
+	check(t, err)
+	if got := rulesOnly(held); !strings.HasPrefix(wantHBA, got[:strings.Index(got, "local  all,replication")]) || strings.Contains(got, "10.0.0.0") || strings.Contains(got, "samenet") || !strings.Contains(got, "replicator") {
+		t.Errorf("held: members, the administrator and nobody else are to get in:\n%s", got)
+	}
+	in := Instance{DataDir: t.TempDir()}
+	for text, want := range map[string]bool{string(hba): false, string(held): true, "": false} {
+		check(t, os.WriteFile(in.path(HBAFile), []byte(text), 0o600))
+		if HBAHeld(in) != want {
+			t.Errorf("held is not %v in\n%s", want, text)
+		}
+	}
 	rule := func(user, from, auth string) HBAInput {
 		return HBAInput{OSUser: "o", Rules: []spec.HBARule{{Databases: []string{"all"}, Users: []string{user}, From: from, Auth: auth}}}
 	}
@@ -190,6 +203,18 @@ func TestParseWaldumpLine(t *testing.T) {
 	for _, bad := range []string{"", "first record is after 0/1", "rmgr: XLOG", "rmgr: XLOG, lsn: 0/0, x", "rmgr: XLOG, lsn: 0/12"} {
 		if lsn, ok := parseWaldumpLine(bad); ok {
 			t.Errorf("%q: %s", bad, lsn)
+		}
+	}
+}
+
+func TestRecoveringSegment(t *testing.T) {
+	title := "postgres: main: startup recovering 0000000100000002000000FE\x00"
+	if s, ok := recoveringSegment(title); !ok || s != "0000000100000002000000FE" {
+		t.Errorf("%q %v", s, ok)
+	}
+	for _, other := range []string{"", "postgres: main: startup", "postgres: main: startup recovering 00", "grep startup recovering 0000000100000002000000FE"} {
+		if s, ok := recoveringSegment(other); ok {
+			t.Errorf("%q: %q", other, s)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 package sim
 
-// write is one commit of a client, and the next one later. Clients reach every host at any
+// write is one commit of a client, half of the time after a read, and the next one later. Clients reach every host at any
 // time: whoever would accept a write gets one.
 func (w *World) write(c int) {
 	target := w.nodes[w.rng.IntN(len(w.nodes))]
@@ -14,9 +14,13 @@ func (w *World) write(c int) {
 	}
 	p := &target.pg
 	p.group.after(w.latency(), func() {
-		if p.open {
-			p.insert()
+		if !p.open || p.holds {
+			return
 		}
+		if w.oneIn(2) {
+			p.look()
+		}
+		p.insert()
 	})
 	w.after(w.o.Think/2+w.upTo(w.o.Think), func() { w.write(c) })
 }

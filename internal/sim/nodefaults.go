@@ -82,7 +82,7 @@ func (n *node) killWarden() {
 // is it acknowledged.
 func (n *node) orphan() {
 	p := &n.pg
-	if p.waitsOn || !p.open || !n.w.oneIn(2) {
+	if p.waitsOn || !p.open || p.holds || !n.w.oneIn(2) {
 		return
 	}
 	epoch := p.group.epoch + 1 // of the instance's remains

@@ -19,6 +19,7 @@ type Options struct {
 	K          int // sync_standbys
 	Strict     bool
 	MaxLag     int64
+	Recovery   time.Duration // crash_recovery_max
 	TTL        time.Duration
 	Renew      time.Duration
 	Margin     time.Duration
@@ -114,8 +115,9 @@ func drawMembers(r *rand.Rand, o *Options) {
 	o.External, o.Fresh = r.IntN(4) == 0, r.IntN(16) == 0
 }
 
-// drawZones has chances of its own, so that a seed without zones stays what it was.
-func drawZones(r *rand.Rand, o *Options) {
+// drawLater has chances of its own, so that the rest of what a seed draws stays what it was.
+func drawLater(r *rand.Rand, o *Options) {
+	o.Recovery = pick(r, 30*time.Second, 30*time.Second, 4*time.Second, time.Second)
 	if r.IntN(4) > 0 {
 		return
 	}
@@ -151,7 +153,7 @@ func drawSwarm(r *rand.Rand, o *Options) {
 func (o Options) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "members %d (witness %v, fresh %v), clients %d, %s k=%d strict=%v max_lag=%d\n", o.Members, o.Witness, o.Fresh, o.Clients, o.Durability, o.K, o.Strict, o.MaxLag)
-	fmt.Fprintf(&b, "ttl %s renew %s margin %s, clocks %v ppm, store external %v\n", o.TTL, o.Renew, o.Margin, o.PPM, o.External)
+	fmt.Fprintf(&b, "crash_recovery_max %s, ttl %s renew %s margin %s, clocks %v ppm, store external %v\n", o.Recovery, o.TTL, o.Renew, o.Margin, o.PPM, o.External)
 	fmt.Fprintf(&b, "latency %s, tail %s one in %d, tcp timeout %s, promote %s, stop %s, start %s, clone %s, reload %s, think %s\n",
 		o.Latency, o.Tail, o.TailOneIn, o.TCPTimeout, o.Promote, o.Stop, o.Start, o.Clone, o.Reload, o.Think)
 	for i, t := range o.Tags {

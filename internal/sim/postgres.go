@@ -35,6 +35,7 @@ type server struct {
 	state     core.InstanceState
 	asStandby bool
 	open      bool // accepts writes
+	holds     bool // the postmaster lets no clients in, by the access rules that it has read
 	promoting bool
 	replayed  int
 	receiver  receiver
@@ -102,10 +103,10 @@ func (w *World) foundData() {
 // newRecord numbers a record that is written now.
 func (w *World) newRecord(client bool) int32 {
 	if w.uids == 0 {
-		w.written, w.commit = append(w.written, 0), append(w.commit, false)
+		w.written, w.commit, w.told = append(w.written, 0), append(w.commit, false), append(w.told, false)
 	}
 	w.uids++
-	w.written, w.commit = append(w.written, w.now), append(w.commit, client)
+	w.written, w.commit, w.told = append(w.written, w.now), append(w.commit, client), append(w.told, false)
 	return w.uids
 }
 
@@ -137,7 +138,7 @@ const startMax = 15 * time.Second
 func (p *server) start() {
 	w := p.n.w
 	p.state, p.asStandby = core.StateStarting, p.signal
-	p.waitsOn, p.waiting = p.conf.Sync.K > 0, nil
+	p.waitsOn, p.waiting, p.holds = p.conf.Sync.K > 0, nil, p.conf.Hold
 	for i := range p.senders {
 		p.senders[i] = sender{}
 	}
@@ -320,6 +321,9 @@ func (p *server) configure(c core.Conf) {
 		return
 	}
 	w := p.n.w
+	if was.Hold != c.Hold {
+		p.group.after(w.upTo(w.o.Reload), func() { p.holds = p.conf.Hold })
+	}
 	if was.Follow != c.Follow {
 		p.group.after(w.between(5*time.Millisecond, 150*time.Millisecond), func() {
 			if p.conf.Follow == c.Follow {
@@ -387,16 +391,42 @@ func (p *server) insert() {
 	p.waiting = append(p.waiting, c)
 }
 
+// look is a client's read: it sees all commits but those that wait for a standby, and may act on them. A commit that
+// nobody was told of becomes visible when PostgreSQL ended and started under it.
+func (p *server) look() {
+	w := p.n.w
+	for i := len(p.wal) - 1; i >= 0; i-- {
+		uid := p.wal[i]
+		if !w.commit[uid] || slices.ContainsFunc(p.waiting, func(c commit) bool { return c.uid == uid }) {
+			continue
+		}
+		if !w.told[uid] {
+			w.told[uid] = true
+			w.note(p.n, "seen", int(uid), "a client reads commit %d, of which nobody was told", uid)
+			w.hist.Saw(p.n.i, int(uid))
+			p.promised("shows", uid)
+		}
+		return
+	}
+}
+
 func (p *server) acknowledge(c commit) {
 	w := p.n.w
 	w.hist.Acknowledge(p.n.i, int(c.uid), c.written, w.now)
+	w.told[c.uid] = true
 	if w.story != nil { // arguments for a story that nobody hears are not free
 		w.tell(p.n, "ack", "commit %d", c.uid)
 	}
-	if l := w.store.records.Lease; l.Holder == p.n.name && !l.Released && w.hist.Sync && len(l.Sync.Members) > 0 && !w.noCopy && !w.onEnough(l.Sync, int(c.uid)) {
-		w.violate("I5", "%s acknowledges commit %d, which is on fewer than %d of %v", p.n.name, c.uid, l.Sync.K, l.Sync.Members)
-	}
+	p.promised("acknowledges", c.uid)
 	p.elsewhere(c)
+}
+
+// promised is I5 for one commit, when a client learns of it.
+func (p *server) promised(does string, uid int32) {
+	w := p.n.w
+	if l := w.store.records.Lease; l.Holder == p.n.name && !l.Released && w.hist.Sync && len(l.Sync.Members) > 0 && !w.noCopy && !w.onEnough(l.Sync, int(uid)) {
+		w.violate("I5", "%s %s commit %d, which is on fewer than %d of %v", p.n.name, does, uid, l.Sync.K, l.Sync.Members)
+	}
 }
 
 // release acknowledges what sender j's confirmations, by the settings that it has read, now

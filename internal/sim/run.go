@@ -50,7 +50,7 @@ func Run(seed uint64, p Pinned) Result {
 func Draw(seed uint64, p Pinned) (Options, []Fault) {
 	r := rand.New(rand.NewPCG(seed, 0x7377617200))
 	o := draw(r, rand.New(rand.NewPCG(seed, 0x646f6773)), p)
-	drawZones(rand.New(rand.NewPCG(seed, 0x7a6f6e6573)), &o)
+	drawLater(rand.New(rand.NewPCG(seed, 0x7a6f6e6573)), &o)
 	return o, schedule(r, o, faultsEnd)
 }
 

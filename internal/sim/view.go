@@ -86,7 +86,7 @@ func (p *server) instance() core.Instance {
 	case p.state == core.StateStopped && !p.n.warden.empty:
 		i.State = core.StateUnknown
 	case p.state == core.StateStopped:
-		i.LastRecord, i.Timeline = p.last(), max(p.timeline, p.half.timeline)
+		i.LastRecord, i.RedoLSN, i.Timeline = p.last(), min(p.checkpoint, p.last()), max(p.timeline, p.half.timeline)
 	case p.state != core.StateRunning:
 	case p.open:
 		p.primaryFacts(&i)
@@ -147,7 +147,7 @@ func (a *agent) look(v *core.View) {
 	*v = core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
 	v.Store.Err = a.storeErr
 	if !n.witness {
-		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Good: a.good, Kept: n.pg.kept()}
+		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Held: n.pg.conf.Hold, Good: a.good, Kept: n.pg.kept()}
 	}
 	v.Local.Job = a.job
 	for i := range v.Store.Members {

@@ -35,6 +35,8 @@ func (w *World) lacks() string {
 	switch {
 	case p == nil:
 		return "nobody leads"
+	case p.pg.holds:
+		return "clients are held"
 	case w.store.records.Operation.Active():
 		return "an operation is open"
 	}

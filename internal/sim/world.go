@@ -36,6 +36,7 @@ type World struct {
 
 	written []time.Duration // by uid: when the record was written
 	commit  []bool          // by uid: a client's
+	told    []bool          // by uid: a client knows of it, by an acknowledgement or a read
 	hist    invariant.History
 	broken  []invariant.Violation
 	story   *story

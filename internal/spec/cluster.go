@@ -13,13 +13,16 @@ const (
 
 // Cluster is the cluster's spec, kept in the store and edited with `pgherd config`.
 type Cluster struct {
-	Lease        Lease           `yaml:"lease" json:"lease"`
-	Durability   Durability      `yaml:"durability" json:"durability"`
-	SyncStandbys int             `yaml:"sync_standbys" json:"sync_standbys"` // k of ANY k; ≥ 1
-	Strict       bool            `yaml:"strict" json:"strict"`               // block commits rather than degrade
-	MaxLagBytes  int64           `yaml:"max_lag_bytes" json:"max_lag_bytes"` // async: a standby further behind is no candidate
-	Forks        Forks           `yaml:"forks" json:"forks,omitzero"`
-	Postgres     ClusterPostgres `yaml:"postgres" json:"postgres"`
+	Lease        Lease      `yaml:"lease" json:"lease"`
+	Durability   Durability `yaml:"durability" json:"durability"`
+	SyncStandbys int        `yaml:"sync_standbys" json:"sync_standbys"` // k of ANY k; ≥ 1
+	Strict       bool       `yaml:"strict" json:"strict"`               // block commits rather than degrade
+	MaxLagBytes  int64      `yaml:"max_lag_bytes" json:"max_lag_bytes"` // async: a standby further behind is no candidate
+	// CrashRecoveryMax bounds how long a primary may take to come up in place while another could lead. 0, in
+	// records of before it was known: the default.
+	CrashRecoveryMax Duration        `yaml:"crash_recovery_max" json:"crash_recovery_max,omitempty"`
+	Forks            Forks           `yaml:"forks" json:"forks,omitzero"`
+	Postgres         ClusterPostgres `yaml:"postgres" json:"postgres"`
 }
 
 // Forks says for how long a member keeps what a rewind or a clone replaced. Whoever reads it

@@ -10,11 +10,12 @@ import (
 // DefaultCluster is the spec of a cluster that nobody changed.
 func DefaultCluster() Cluster {
 	return Cluster{
-		Lease:        Lease{TTL: Duration(5 * time.Second), Renew: Duration(time.Second), Margin: Duration(time.Second)},
-		Durability:   DurabilitySync,
-		SyncStandbys: 1,
-		MaxLagBytes:  16 << 20,
-		Forks:        Forks{Keep: Duration(720 * time.Hour), MaxBytes: 10 << 30, Aside: 2},
+		Lease:            Lease{TTL: Duration(5 * time.Second), Renew: Duration(time.Second), Margin: Duration(time.Second)},
+		Durability:       DurabilitySync,
+		SyncStandbys:     1,
+		MaxLagBytes:      16 << 20,
+		CrashRecoveryMax: Duration(30 * time.Second),
+		Forks:            Forks{Keep: Duration(720 * time.Hour), MaxBytes: 10 << 30, Aside: 2},
 		Postgres: ClusterPostgres{
 			Parameters: map[string]string{
 				"max_connections":           "100",
@@ -91,6 +92,9 @@ func (c Cluster) check(p *problems) {
 	}
 	if c.MaxLagBytes < 0 {
 		p.add("max_lag_bytes", "", "%d: want 0 or more", c.MaxLagBytes)
+	}
+	if most := c.CrashRecoveryMax.D(); most < time.Second && most != 0 || most > time.Hour {
+		p.add("crash_recovery_max", "", "%s: want 1s to 1h", most)
 	}
 	p.checkParameters("postgres.parameters", c.Postgres.Parameters, FromCluster)
 	for _, name := range orderedNames {

@@ -93,6 +93,7 @@ func TestClusterProblems(t *testing.T) {
 		"strict async":  {"strict: true\ndurability: async", "commits cannot wait"},
 		"standbys":      {"sync_standbys: 0", "want 1 to 9"},
 		"lag":           {"max_lag_bytes: -1", "want 0 or more"},
+		"recovery":      {"crash_recovery_max: 10ms", "want 1s to 1h"},
 		"lag unit":      {"max_lag_bytes: 16MB", `"16MB" is not a whole number`},
 		"command":       {"postgres:\n  parameters:\n    archive_command: rm", `parameter "archive_command": it runs a command, so it cannot be set over the network at line 3; set it under`},
 		"case":          {"postgres: {parameters: {Archive_Command: rm}}", "lower case"},

@@ -157,6 +157,7 @@ func (c Cluster) YAML() []byte {
 	w.pair(0, "sync_standbys", strconv.Itoa(c.SyncStandbys), "standbys that confirm each commit")
 	w.pair(0, "strict", strconv.FormatBool(c.Strict), "true: commits wait rather than go on without a standby")
 	w.pair(0, "max_lag_bytes", strconv.FormatInt(c.MaxLagBytes, 10), "async: a standby further behind is no candidate")
+	w.pair(0, "crash_recovery_max", c.CrashRecoveryMax.D().String(), "a primary that takes longer to come up is given up when another can lead")
 	c.Retention().render(&w)
 	w.line(0, "postgres:", "")
 	c.Postgres.render(&w)

@@ -1,0 +1,90 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// After PostgreSQL has ended under a holder: in place or by another, for how long, and when
+// clients may see what came up.
+
+// givenUp names the failure of a start that took too long. It is forgotten with those of starts.
+const givenUp = "given_up"
+
+// betterInPlace: async. A start in place loses nothing, a hand-over what the successor has
+// not received. So it is tried when it should be quick, unless there is nothing to lose or a
+// start has failed already. (With durability sync a hand-over loses nothing and is quicker.)
+func (d *decider) betterInPlace(who string) bool {
+	p, _ := d.peer(who)
+	complete := d.inst.LastRecord != 0 && p.Instance.Timeline == d.inst.Timeline && p.Instance.Position().LSN > d.inst.LastRecord
+	failed := d.mem.Failures[string(StepStart)].Count > 1 || d.mem.Failures[givenUp].Count > 0 // its end itself counts as one
+	return !d.synchronous() && !complete && !failed && d.inst.recoveryTime() <= d.recoveryMax()
+}
+
+func (d *decider) recoveryMax() time.Duration {
+	return cmp.Or(d.spec.CrashRecoveryMax.D(), 30*time.Second)
+}
+
+// awaitStart: PostgreSQL comes up under our lease. When it takes longer than the bound and
+// somebody else could lead, it is given up: killed, and the lease released on the proof of that.
+func (d *decider) awaitStart() {
+	waited := d.since("starting", d.inst.State == StateStarting && d.wasPrimary())
+	d.say("waiting_for_postgres", "PostgreSQL is %s%s", d.inst.State, d.inst.recoveryText(waited))
+	if who, ok := d.successor(); ok && waited > d.recoveryMax() {
+		d.mem.Failures[givenUp] = Failure{Count: 1, At: d.v.Now}
+		d.do(Step{Kind: StepFence, Why: because("start_given_up", "PostgreSQL has not come up in %s, and %s can lead%s", waited.Round(time.Second), who, d.inst.recoveryText(waited))})
+	}
+}
+
+// primaryConf is the configuration of a primary that was started in place. A start makes
+// all visible that is in its WAL, also commits that still waited for a standby when the last
+// one ended. Whoever read them would see them vanish when the primary then fails and one of the set
+// leads that has not got them. So clients are held until enough of the set has everything.
+// (Not after a promotion: those who are named in the new lease have all that the candidate has.)
+func (d *decider) primaryConf(sync SyncSet) Conf {
+	c := d.conf("", sync)
+	c.Hold = d.hold()
+	return c
+}
+
+func (d *decider) whyConfigured() Reason {
+	if d.v.Local.Held && d.mem.HoldLSN != 0 {
+		return because("hold", "clients were held after a start in place; confirmed so far is %s, everything is %s", d.inst.confirmed(d.lease.Sync), d.mem.HoldLSN)
+	}
+	return because("spec", "the configuration differs from the spec or the sync set")
+}
+
+func (d *decider) hold() bool {
+	set := d.lease.Sync
+	if !d.synchronous() || len(set.Members) == 0 { // nobody else may lead: it cannot be lost
+		return false
+	}
+	if !d.inst.Primary {
+		d.mem.HoldLSN = 0
+		return d.v.Local.Held || !d.cleanlyStopped() || d.having(set, d.receivedShutdown) < set.K
+	}
+	if !d.v.Local.Held {
+		return false
+	}
+	if d.mem.HoldLSN == 0 {
+		d.mem.HoldLSN = d.inst.WriteLSN // recovery's end, or after it
+	}
+	if d.inst.confirmed(set) >= d.mem.HoldLSN {
+		return false
+	}
+	text, _ := d.missing()
+	d.condition(CondHeld, "clients are held until %s is confirmed by %s%s", d.mem.HoldLSN, set.text(), text)
+	d.wakeIn(4 * tickBusy)
+	return true
+}
+
+// having counts the members of the set that answer now and of whom has is so.
+func (d *decider) having(set SyncSet, has func(Peer) bool) (n int) {
+	for _, p := range d.v.Peers {
+		if slices.Contains(set.Members, p.Name) && fresh(p) && has(p) {
+			n++
+		}
+	}
+	return n
+}
