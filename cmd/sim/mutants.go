@@ -40,6 +40,7 @@ var mutants = []mutant{
 	{"order-by-lsn", "compares candidates by LSN alone, not by (timeline, LSN)", []edit{{"internal/wal/wal.go", "if c := cmp.Compare(p.Timeline, q.Timeline); c != 0 {", "if c := 0; c != 0 {"}}},
 	{"empty-set-permits", "an empty sync set lets anybody lead", []edit{{candidate, "\t\td.say(\"only_holder\", \"commits of term %d may exist on %s only\", d.lease.Term, d.lease.Holder)\n\t\treturn false", "\t\treturn true"}}},
 	{"receiver-still-runs", "a voter counts although it may still confirm commits of the old primary", []edit{{candidate, "if d.inst.Receiver || !settled {", "if (d.inst.Receiver || !settled) && false {"}, {candidate, " && !p.Instance.Receiver", ""}}},
+	{"forgets-its-vote", "an agent that was started anew follows a holder against whom it may have voted", []edit{{rejoin, "\treturn d.v.Store.LeaseFirst\n", "\treturn false\n"}}},
 	{"old-votes-count", "a voter's word counts however old it is, and about an earlier beat of the lease", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && p.Vacant && (same || true) &&"}}},
 	{"hears-who-is-not-vacant", "a voter counts that still follows the old primary, by the last word it said", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && (same || true) &&"}}},
 	{"expires-early", "takes a lease that has not been silent for its whole ttl", []edit{{candidate, "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())", "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D() / 2)"}}},

@@ -128,9 +128,20 @@ func (d *decider) followHolder(holder string) {
 // cannot go on (a fork, or WAL that is gone).
 func (d *decider) followStarting(p Peer) {
 	d.say("waiting_for_postgres", "PostgreSQL is %s", d.inst.State)
-	if d.inst.State == StateStarting {
+	if d.inst.State == StateStarting && !d.forgotten() {
 		d.configure(d.standbyConf(p.Name), because("follow", "%s leads term %d", p.Name, d.lease.Term))
 	}
+}
+
+// forgotten: before its start this agent may have given its word that it confirms nothing more to the
+// holder (see Report.Vacant), and somebody may be elected by it now. A renewal rules that out: the
+// election's compare-and-swap fails, or has failed. A member that receives WAL has given no word.
+func (d *decider) forgotten() bool {
+	if d.v.Store.LeaseFirst {
+		d.say("lease_not_renewed", "%s is not followed before its lease is seen to be renewed: this agent may have voted against it before its start", d.lease.Holder)
+		d.wakeIn(4 * tickBusy)
+	}
+	return d.v.Store.LeaseFirst
 }
 
 func (d *decider) configuredFor(name string) bool {
@@ -140,6 +151,9 @@ func (d *decider) configuredFor(name string) bool {
 // rejoin is the ladder for stopped data: follow as is, rewind, clone. Each rung
 // states why the one before was not enough.
 func (d *decider) rejoin(p Peer) {
+	if d.forgotten() {
+		return
+	}
 	if !fresh(p) || !p.Instance.Primary {
 		if d.wasPrimary() {
 			d.say("waiting_for_primary", "%s leads term %d but is not primary yet: where it forked is not known", d.lease.Holder, d.lease.Term)
@@ -248,7 +262,7 @@ func (d *decider) followRunning(p Peer) {
 	}
 	if d.configuredFor(d.lease.Holder) {
 		d.dropSlots()
-	} else if fresh(p) || d.inst.Follows == "" {
+	} else if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
 		d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
 	}
 	d.markGood()

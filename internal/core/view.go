@@ -42,9 +42,10 @@ type StoreView struct {
 	Spec              spec.Cluster   `json:"spec"`
 	SpecRevision      int64          `json:"spec_revision"`
 	Lease             LeaseRecord    `json:"lease"`
-	LeaseRevision     int64          `json:"lease_revision"` // 0: no lease was ever taken
-	LeaseSeenAt       Instant        `json:"lease_seen_at"`  // when this agent first saw this revision
-	Members           []MemberRecord `json:"members"`        // sorted by ordinal
+	LeaseRevision     int64          `json:"lease_revision"`        // 0: no lease was ever taken
+	LeaseSeenAt       Instant        `json:"lease_seen_at"`         // when this agent first saw this revision
+	LeaseFirst        bool           `json:"lease_first,omitempty"` // it has not changed since this agent started: nobody may renew it any more
+	Members           []MemberRecord `json:"members"`               // sorted by ordinal
 	Operation         *Operation     `json:"operation,omitempty"`
 	OperationRevision int64          `json:"operation_revision"`
 	OperationSeenAt   Instant        `json:"operation_seen_at"`  // when this agent first saw this operation's ID

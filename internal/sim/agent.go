@@ -215,6 +215,12 @@ func (a *agent) decideOn(v *core.View) core.Plan {
 		w.story.decision(w.now, a.n, d)
 	}
 	a.tellPlan(d.Plan)
+	if w.killVoters > 0 && d.Report.Vacant && w.oneIn(3) {
+		a.group.after(w.upTo(100*time.Millisecond), func() {
+			a.kill()
+			w.after(w.upTo(600*time.Millisecond), a.n.revive)
+		})
+	}
 	return d.Plan
 }
 

@@ -19,6 +19,7 @@ const (
 	HangFsync      FaultKind = "hang_fsync" // processes cannot be killed while it lasts
 	WALFull        FaultKind = "wal_full"   // PANIC, and no start while it lasts
 	KillAgent      FaultKind = "kill_agent"
+	KillVoters     FaultKind = "kill_voters" // agents die right after they have voted, and come back
 	FreezeAgent    FaultKind = "freeze_agent"
 	KillWarden     FaultKind = "kill_warden" // a backend may outlive it
 	FreezeWarden   FaultKind = "freeze_warden"
@@ -74,7 +75,7 @@ func (f Fault) String() string {
 
 // allowedFaults leaves out what a cluster of this kind cannot bear by its own promises.
 func allowedFaults(o *Options) []FaultKind {
-	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
+	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, KillVoters, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
 		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, SlowStart, SlowReads, LoseSlot,
 		Switchover, RestartAll, Reinit, Pause, StopAgent, ChangeK, ChangeTTL}
 	if o.Durability == spec.DurabilitySync {
@@ -179,6 +180,9 @@ func (w *World) apply(f Fault) (end func()) {
 		return w.cutAll(w.pairs(f))
 	case Loss, SlowNetwork, SlowPromotion, SlowReplay, SlowStop, SlowStart, SlowReads:
 		return w.slowness(f)
+	case KillVoters:
+		w.killVoters++
+		return func() { w.killVoters-- }
 	case StallStore, DeposeStore, StaleStore, WipeStore:
 		return w.store.fault(f)
 	}

@@ -32,7 +32,7 @@ type World struct {
 	inits     int
 
 	promoteSlow, replaySlow, stopSlow, startSlow time.Duration // windows of slowness, in force now
-	slowReads                                    int
+	slowReads, killVoters                        int
 
 	written []time.Duration // by uid: when the record was written
 	commit  []bool          // by uid: a client's

@@ -36,6 +36,7 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 	if !l.known.Known {
 		l.unproven = v.LeaseRevision
 	}
+	v.LeaseFirst = !l.known.Known || l.known.LeaseFirst && v.LeaseRevision == l.known.LeaseRevision
 	if !l.known.Known || v.LeaseRevision != l.known.LeaseRevision {
 		// When the reply is here, not when it was asked for: the others wait too long
 		// rather than too short for a renewal to show.
@@ -57,7 +58,7 @@ func (l *Ledger) Renewed(self string, lease core.LeaseRecord, revision int64, se
 	}
 	if revision > l.newest {
 		l.newest = revision
-		l.known.Lease, l.known.LeaseRevision, l.known.LeaseSeenAt = lease, revision, now
+		l.known.Lease, l.known.LeaseRevision, l.known.LeaseSeenAt, l.known.LeaseFirst = lease, revision, now, false
 	}
 }
 
