@@ -54,6 +54,14 @@ func TestTick(t *testing.T) {
 		"a promotion guarded by an older term":     {step(core.Step{Kind: core.StepPromote, Guard: core.Guard{Term: 2, Deadline: 1200}}), "I6"},
 		"a promotion whose deadline is past":       {step(core.Step{Kind: core.StepPromote, Guard: core.Guard{Term: 3, Deadline: 1000}}), "I6"},
 		"a guarded promotion":                      {step(core.Step{Kind: core.StepPromote, Guard: guard}), ""},
+		"a promotion without the watchdog that is required": {func(d *Decision) {
+			d.View.Local.Warden.Watchdog = core.Watchdog{Required: true, State: core.WatchdogReady}
+			step(core.Step{Kind: core.StepPromote, Guard: guard})(d)
+		}, "I6"},
+		"… that counts": {func(d *Decision) {
+			d.View.Local.Warden.Watchdog = core.Watchdog{Required: true, State: core.WatchdogActive}
+			step(core.Step{Kind: core.StepPromote, Guard: guard})(d)
+		}, ""},
 		"a start as primary under somebody else's lease": {func(d *Decision) {
 			d.View.Store.Lease.Holder = "n2"
 			step(core.Step{Kind: core.StepStart, Guard: guard})(d)
