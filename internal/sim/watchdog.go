@@ -143,5 +143,8 @@ func (h *hardware) view() core.Watchdog {
 	return v
 }
 
-// undead: what is left of PostgreSQL cannot be killed, and only the watchdog could end it.
-func (n *node) undead() bool { return n.dog.guards() && n.warden.killing && n.pg.hung > 0 }
+// undead: what is left of PostgreSQL cannot be killed, and only the watchdog could end it. (After the
+// shutdown checkpoint what hangs has nothing left to write.)
+func (n *node) undead() bool {
+	return n.dog.guards() && n.warden.killing && n.pg.hung > 0 && n.pg.control != "shut down"
+}

@@ -33,6 +33,10 @@ func (l *Ledger) Vouch(v core.Vouch, now core.Instant) error {
 		return refuse("the lease is known here with a ttl of %s", lease.TTL.D())
 	case !slices.Equal(v.Members, joinings(l.known.Members)):
 		return refuse("other members are known here")
+	case now >= l.known.LeaseSeenAt.Add(lease.TTL.D()):
+		// It may have been judged vacant here, and this member's word counted by whom we do not hear of: to
+		// follow the holder again would confirm its commits behind the back of a successor.
+		return refuse("the lease has expired here")
 	case l.known.LeaseRevision <= l.unproven:
 		return refuse("the lease was not seen renewed since this member started or stood for election")
 	}

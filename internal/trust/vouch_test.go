@@ -65,6 +65,7 @@ func TestVouchIsRefused(t *testing.T) {
 		"released: true":    {func(l *Ledger, _ *core.Vouch) { l.known.Lease.Released = true }},
 		"a ttl of 5s":       {func(_ *Ledger, v *core.Vouch) { v.TTL = spec.Duration(2 * ttl) }},
 		"other members":     {func(_ *Ledger, v *core.Vouch) { v.Members = v.Members[:1] }},
+		"has expired here":  {func(l *Ledger, _ *core.Vouch) { l.known.LeaseSeenAt = core.Instant(900).Add(-ttl) }},
 		"not seen renewed":  {func(l *Ledger, _ *core.Vouch) { l.unproven = l.known.LeaseRevision }},
 	} {
 		l, v := follower(t), question()
