@@ -15,13 +15,13 @@ import (
 // Several members fail: all at once, or one more than can be borne.
 var _ = add(
 	scenario{name: "kill-all-power-cut", disks: powerDisks, bounds: history.Bounds{OutageMax: time.Minute, ChangesMax: 1}, run: killAllPowerCut},
-	scenario{name: "start-old-primary-first", hosts: 5, config: twoWitnesses, disks: rig.Disks{DataMB: 400, StoreMB: 128},
+	scenario{name: "start-old-primary-first", hosts: 5, config: twoWitnesses, disks: rig.Disks{DataMB: 400, StoreMB: 300},
 		bounds: history.Bounds{OutageMax: time.Minute, ChangesMax: 2}, run: startOldPrimaryFirst},
 	scenario{name: "double-failure", hosts: 5, config: twoWitnesses, bounds: history.Bounds{OutageMax: time.Minute, ChangesMax: 1}, run: doubleFailure},
 	scenario{name: "sync-set-churn", bounds: history.Bounds{OutageMax: 20 * time.Second, ChangesMax: 1}, run: syncSetChurn},
 )
 
-var powerDisks = rig.Disks{DataMB: 400, WALMB: 300, StoreMB: 128}
+var powerDisks = rig.Disks{DataMB: 400, WALMB: 300, StoreMB: 300}
 
 // twoWitnesses give the store a quorum with one data member: a stale one is then kept from leading
 // by what it knows to be missing, not by the lack of a quorum.

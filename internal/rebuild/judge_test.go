@@ -325,6 +325,9 @@ func TestRecordsOfAnAcceptedLoss(t *testing.T) {
 	if got.Holder != "n2" || len(got.Sync.Members) > 0 || got.Released || got.Final.LSN != 0 {
 		t.Errorf("lease %+v", got)
 	}
+	if len(got.Lost) != 1 || got.Lost[0].Member != "n1" || got.Lost[0].Term != l.Term || got.Lost[0].From.LSN == 0 {
+		t.Errorf("what may be lost: %+v", got.Lost)
+	}
 	// The destroyed were a quorum: what they numbered meanwhile is left out.
 	if got.Term != 5+skipped || got.Timeline != 3+skipped {
 		t.Errorf("term %d, timeline %d", got.Term, got.Timeline)

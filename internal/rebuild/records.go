@@ -3,6 +3,7 @@ package rebuild
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -43,7 +44,16 @@ func (v Verdict) Records(by, at string) (map[string]Raw, error) {
 func (v Verdict) firstLease() core.LeaseRecord {
 	was, s := v.view.Lease, v.view.Spec.Lease
 	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN,
-		Sync: was.Sync, Released: was.Released, Final: was.Final}
+		Sync: was.Sync, Released: was.Released, Final: was.Final, Lost: was.Lost}
+	if v.Leader != "" && was.Holder != "" && was.Holder != v.Leader {
+		loss := core.Loss{Member: was.Holder, Term: was.Term, To: was.LSN}
+		for _, r := range v.Rows {
+			if r.Name == v.Leader {
+				loss.From = r.Position
+			}
+		}
+		l.Lost = append(slices.Clone(l.Lost), loss) // said until that member is back, or is none any more
+	}
 	if v.Leader != "" {
 		l.Holder, l.Sync, l.Released, l.Final = v.Leader, core.SyncSet{}, false, wal.Position{}
 	}

@@ -1,11 +1,15 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/api"
 )
 
 // TestDivergedOldPrimaryIsRewound: the old primary has WAL that nobody else has, as durability
@@ -175,4 +179,59 @@ func TestForcedFailover(t *testing.T) {
 	if log := strings.Join(a.eventsSince(since), "\n"); !strings.Contains(log, "failover to "+a.name) {
 		t.Errorf("the events do not tell of the failover:\n%s", log)
 	}
+}
+
+// TestForkOfTheOldPrimaryIsKept: what only the old primary had is saved before it is rewound, any member
+// lists it with the tables' names, and it is gone when an operator says so. It also stays over a
+// clone, whose old data directory is listed beside it.
+func TestForkOfTheOldPrimaryIsKept(t *testing.T) {
+	c := shared(t)
+	since := time.Now()
+	old, leader := c.diverge()
+	c.expectEvent(leader, since, leader.name, "commits_lost", "from "+old.name)
+	old.start()
+	c.waitHealthy()
+	c.expectEvent(leader, since, old.name, "fork_saved", "transaction")
+	list := func(from *member) (out api.Forks) {
+		if err := json.Unmarshal([]byte(from.do("forks", old.name, "--json")), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	newest := func(kind string) (e api.ForkEntry) {
+		for _, one := range list(leader).Forks {
+			if one.Kind == kind && one.SavedAt.After(since.Add(-time.Second)) {
+				e = one
+			}
+		}
+		return e
+	}
+	c.wait(20*time.Second, "the table's name", func() bool { return slices.Contains(newest(api.ForkWAL).Tables, "app.public.diverged") })
+	fork := newest(api.ForkWAL)
+	if fork.Committed == 0 || !fork.Acked || !fork.Complete || fork.Bytes < 1000*50 {
+		t.Errorf("fork: %+v", fork)
+	}
+	if files, _ := filepath.Glob(filepath.Join(fork.Path, "0000*")); len(files) == 0 {
+		t.Errorf("no WAL in %s", fork.Path)
+	}
+	leader.do("reinit", old.name)
+	c.wait(60*time.Second, "the clone, and the data directory set aside", func() bool { return newest(api.ForkData).ID != "" })
+	c.waitHealthy()
+	if again := newest(api.ForkWAL); again.ID != fork.ID {
+		t.Errorf("after a clone: %+v", again)
+	}
+	aside := newest(api.ForkData)
+	if aside.DiskBytes < 20<<20 {
+		t.Errorf("set aside: %+v", aside)
+	}
+	for _, e := range []api.ForkEntry{fork, aside} {
+		leader.do("forks", "remove", e.ID)
+		c.wait(20*time.Second, e.ID+" to be removed", func() bool {
+			_, err := os.Stat(e.Path)
+			return os.IsNotExist(err) && !slices.ContainsFunc(list(leader).Forks, func(l api.ForkEntry) bool { return l.ID == e.ID })
+		})
+	}
+	c.expectEvent(leader, since, old.name, "drop_fork", "asked for by")
+	leader.do("config", "set", "durability=sync")
+	c.waitSync()
 }
