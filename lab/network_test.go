@@ -37,6 +37,9 @@ func isolatePrimary(l *Lab) {
 	l.last(cutFor - time.Since(since))
 	l.Do("the cut is healed", l.Rig.HealNet())
 	l.told(since, "leader_changed")
+	// What it wrote while it was cut off waited for a standby until its end: the checkers say whether
+	// that none of it was acknowledged is true.
+	l.tells(60*time.Second, p.Name, "fork_saved", "none of which was acknowledged")
 }
 
 func isolateStandby(l *Lab) {

@@ -83,6 +83,11 @@ func (k *keeper) view() core.Kept {
 }
 
 func (k *keeper) look(ctx context.Context) error {
+	return errors.Join(k.tell(ctx), forks.Sweep(k.dir), postgres.SweepAside(k.a.server.Instance))
+}
+
+// tell gives the next decision what there is.
+func (k *keeper) tell(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list, stamps, err := k.lists(ctx)
@@ -97,7 +102,7 @@ func (k *keeper) look(ctx context.Context) error {
 	if was.Text != now.Text || !slices.Equal(was.Overdue, now.Overdue) {
 		k.a.poke()
 	}
-	return errors.Join(err, forks.Sweep(k.dir), postgres.SweepAside(k.a.server.Instance))
+	return err
 }
 
 // lists reads what there is; what can be named by now gets its names.

@@ -74,11 +74,16 @@ func SaveFork(ctx context.Context, o ForkOptions, progress func(string)) (*forks
 }
 
 // copyFork makes the directory beside the others and renames it when it is whole and on disk.
-func copyFork(ctx context.Context, o ForkOptions, s *forks.Summary, files []string, progress func(string)) error {
+func copyFork(ctx context.Context, o ForkOptions, s *forks.Summary, files []string, progress func(string)) (err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
 	making := filepath.Join(o.Dir, forks.Making)
+	defer func() {
+		if err != nil { // half a copy helps nobody, and the member's store needs the room
+			err = errors.Join(err, os.RemoveAll(making))
+		}
+	}()
 	if err := os.RemoveAll(making); err != nil {
 		return err
 	}

@@ -235,3 +235,46 @@ func TestForkOfTheOldPrimaryIsKept(t *testing.T) {
 	leader.do("config", "set", "durability=sync")
 	c.waitSync()
 }
+
+// TestNothingIsReplacedBeforeTheForkIsSaved: while what only the old primary has cannot be written
+// down, it is neither rewound nor cloned, and says why.
+func TestNothingIsReplacedBeforeTheForkIsSaved(t *testing.T) {
+	c := shared(t)
+	since := time.Now()
+	old, leader := c.diverge()
+	forks := filepath.Join(old.dir, "forks")
+	if err := os.Rename(forks, forks+".away"); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(forks, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old.start()
+	if x := c.waitAnyCondition(40*time.Second, old.name, "fork_not_saved"); !strings.Contains(x.Text, "is not saved") {
+		t.Errorf("condition: %+v", x)
+	}
+	c.wait(20*time.Second, "a second attempt", func() bool {
+		n := 0
+		for _, line := range leader.eventsSince(since) {
+			if strings.Contains(line, old.name) && strings.Contains(line, "job_failed") && strings.Contains(line, "rewind") {
+				n++
+			}
+		}
+		return n >= 2
+	})
+	for _, suffix := range []string{".rewinding", ".clone", ".clone.complete"} {
+		if _, err := os.Stat(old.data() + suffix); !os.IsNotExist(err) {
+			t.Errorf("%s%s: %v", old.data(), suffix, err)
+		}
+	}
+	if err := os.Remove(forks); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(forks+".away", forks); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	c.waitHealthy()
+	c.expectEvent(leader, since, old.name, "fork_saved", "transaction")
+	leader.do("config", "set", "durability=sync")
+	c.waitSync()
+}
