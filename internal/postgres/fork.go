@@ -58,14 +58,20 @@ func SaveFork(ctx context.Context, o ForkOptions, progress func(string)) (*forks
 		// What is there now is that fork again: an attempt that came to nothing after it was
 		// saved. It has grown by the records of crash recovery at most, and may have lost WAL.
 		if s.Committed <= have.Committed && (have.Complete || !s.Complete) {
-			return &have, nil
+			if o.Acked && !have.Acked { // known by now
+				have.Acked = true
+				err = forks.Write(filepath.Join(o.Dir, have.ID), have)
+			}
+			return &have, err
 		}
-		older = append(older, have.ID)
+		if s.Complete { // it has all of the older one
+			older = append(older, have.ID)
+		}
 	}
 	if err := copyFork(ctx, o, s, files, progress); err != nil {
 		return nil, err
 	}
-	for _, id := range older { // the new one has all of it
+	for _, id := range older {
 		if err := forks.Remove(o.Dir, id); err != nil {
 			return nil, err
 		}

@@ -50,7 +50,7 @@ func forkedPair(t *testing.T) (n1, n2 *node, o ForkOptions) {
 	n1.crash(t)
 	history := must(History(n2.in.DataDir, 2))(t)
 	return n1, n2, ForkOptions{Dir: filepath.Join(testDir(t), "forks"), Instance: n1.in, Member: "n1", Cluster: "cluster", Now: time.Date(2026, 11, 25, 19, 0, 0, 0, time.UTC),
-		From: wal.Position{Timeline: 1, LSN: history[0].LSN}, Timeline: 1, Acked: true}
+		From: wal.Position{Timeline: 1, LSN: history[0].LSN}, Timeline: 1}
 }
 
 // TestFork: what only n1 has is saved before it is rewound, tells what was in it, and can be read
@@ -76,8 +76,9 @@ func TestFork(t *testing.T) {
 	if n := s.To.LSN.Sub(s.From.LSN); s.Bytes < n || s.Bytes > n+8192+64 || len(s.Files) < 4 {
 		t.Errorf("%d bytes from %s to %s in %v", s.Bytes, s.From, s.To, s.Files)
 	}
+	o.Acked = true
 	again := must(SaveFork(ctx, o, silent))(t)
-	if again == nil || again.ID != s.ID {
+	if again == nil || again.ID != s.ID || !again.Acked || !must(forks.List(o.Dir))(t)[0].Acked {
 		t.Errorf("saved a second time: %+v", again)
 	}
 	saved := filepath.Join(o.Dir, s.ID)
