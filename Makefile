@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test build lint deps bench-failover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,14 @@ deps: ## install what is missing: PostgreSQL, Go modules
 bench-failover: deps bin/pgherd ## measure failover, rejoin and footprint (ARGS="-n 10 --json")
 	@go build -o bin/bench-failover ./bench/failover
 	@bin/bench-failover --exe bin/pgherd $(ARGS)
+
+bench-sync: deps bin/pgherd ## throughput of synchronous commits against plain PostgreSQL, in turns (ARGS="-n 5 -length 30s"; about 8 minutes)
+	@go build -o bin/bench-sync ./bench/sync
+	@bin/bench-sync --exe bin/pgherd $(ARGS)
+
+bench-calm: deps bin/pgherd ## false failovers under full load, the store on the same disk (MINUTES=30)
+	@go build -o bin/bench-calm ./bench/calm
+	@bin/bench-calm --exe bin/pgherd -length $(or $(MINUTES),30)m $(ARGS)
 
 test-versions: deps ## the same cluster on PostgreSQL 15, 17 and 18, in a Debian root of its own (as root; about 4 minutes the first time)
 	@scripts/versions.sh
