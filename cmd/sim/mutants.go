@@ -26,6 +26,7 @@ const (
 	watchdog  = "internal/trust/watchdog.go"
 	vouch     = "internal/trust/vouch.go"
 	simVouch  = "internal/sim/vouch.go"
+	judge     = "internal/rebuild/judge.go"
 	simSteps  = "internal/sim/steps.go"
 	simServer = "internal/sim/postgres.go"
 	simWarden = "internal/sim/warden.go"
@@ -104,5 +105,8 @@ var mutants = []mutant{
 	{"loss-settled-early", "a loss counts as known when its member follows a standby that only holds the lease", []edit{{evidence, "back := d.inst.Primary && fresh(p)", "back := fresh(p)"}, {evidence, "|| l.Member == d.v.Self && d.inst.Primary", "|| l.Member == d.v.Self"}}},
 	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
+	{"recover-reuses-term", "a rebuilt store begins with the newest term that is known", []edit{{judge, "j.v.Term+1+skipped, j.v.Timeline+1+skipped", "j.v.Term, j.v.Timeline+1+skipped"}}},
+	{"recover-from-old-records", "a store is rebuilt from the oldest records that anybody has", []edit{{"internal/rebuild/answer.go", "return s.Revision > than.Revision", "return s.Revision < than.Revision"}}},
+	{"recover-over-a-quorum", "a store is rebuilt although those who have not left it are a quorum", []edit{{judge, "if n := intersect(j.silent, voters); len(n) >= majority {", "if n := intersect(j.silent, voters); false {"}, {judge, "case j.mayHave:", "case false:"}}},
 	{"says-nothing", "a holder whose PostgreSQL does not come up gives no reason", []edit{{crash, "\td.say(\"waiting_for_postgres\", \"PostgreSQL is %s%s\", d.inst.State, d.inst.recoveryText(waited))\n", ""}}},
 }

@@ -54,7 +54,8 @@ type Agent struct {
 	again      atomic.Bool // the process begins anew when the loop has ended
 	switching  sync.Mutex
 	recovering sync.Mutex
-	stopSince  atomic.Int64 // unix nanoseconds; 0: not told to stop
+	founding   atomic.Uint64 // the generation that others are being asked to leave theirs for
+	stopSince  atomic.Int64  // unix nanoseconds; 0: not told to stop
 	mountKnown bool
 }
 

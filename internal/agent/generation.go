@@ -25,6 +25,8 @@ type generation struct {
 	// Of the founder only: the first records, and how long to wait before they are written.
 	Records map[string]json.RawMessage `json:"records,omitempty"`
 	WaitMS  int64                      `json:"wait_ms,omitempty"`
+	// Previous is where to go back to when the founder never makes this one.
+	Previous *generation `json:"previous,omitempty"`
 }
 
 func loadGeneration(stateDir string) (g generation, err error) {
@@ -45,7 +47,24 @@ func loadGeneration(stateDir string) (g generation, err error) {
 	return g, nil
 }
 
+// previous is what a member that leaves g may go back to. A founder that leaves before it has founded never
+// does so afterwards: those who had promised themselves to it may have gone back as well.
+func (g generation) previous(unfounded bool) *generation {
+	if unfounded && g.Previous != nil {
+		return g.Previous
+	}
+	if unfounded {
+		return &generation{}
+	}
+	g.Records, g.WaitMS = nil, 0
+	return &g
+}
+
 func (g generation) save(stateDir string) error {
+	if g.Number == 0 { // gone back to where there was no file
+		err := os.Remove(filepath.Join(stateDir, generationFile))
+		return errors.Join(err, syncDir(stateDir))
+	}
 	data, err := json.MarshalIndent(g, "", "  ")
 	if err != nil {
 		return err

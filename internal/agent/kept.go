@@ -159,7 +159,12 @@ func (k *kept) keep(ctx context.Context) error {
 				k.log.Warn("the copy of the store could not be written", "error", err)
 			}
 		case <-ctx.Done():
-			return nil
+			select {
+			case <-k.dirty:
+				return k.write()
+			default:
+				return nil
+			}
 		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/rebuild"
-	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
@@ -126,6 +125,8 @@ func (a *Agent) recover(ctx context.Context, q rebuild.Question, by string) (reb
 		return v, nil
 	}
 	a.tell(core.Warning, "`pgherd recover` of %s: generation %d of the store is made here from the records of %s (%s); %s", by, v.Generation, v.Source, v.LeaseText, v.Evidence)
+	a.founding.Store(v.Generation) // those who promise themselves to it go back when it is neither this nor ours
+	defer a.founding.Store(0)
 	a.retireAll(ctx, answers, v)
 	if v = rebuild.Judge(q, maps.Clone(answers)); v.Refusal != nil {
 		v.Refusal.Text = "some members did not confirm that they leave the old store: " + v.Refusal.Text
@@ -136,30 +137,8 @@ func (a *Agent) recover(ctx context.Context, q rebuild.Question, by string) (reb
 	if err != nil {
 		return v, err
 	}
-	g := generation{Number: v.Generation, Founder: a.id.Member, Members: v.Members, Records: first, WaitMS: waitFor(answers, v).Milliseconds()}
+	g := generation{Number: v.Generation, Founder: a.id.Member, Members: v.Members, Records: first, WaitMS: v.Wait(answers).Milliseconds()}
 	return v, a.switchTo(g, "this member leaves its share of the old store and makes generation %d", g.Number)
-}
-
-// waitFor is how long a lease of the old store may still be trusted by somebody. Where every
-// member has begun anew and none runs as primary, nobody trusts any.
-func waitFor(answers map[string]rebuild.Answer, v rebuild.Verdict) time.Duration {
-	calm, longest := true, spec.Duration(0)
-	for _, m := range v.Members {
-		answer, ok := answers[m.Name]
-		calm = calm && ok && (m.Witness || answer.Instance.State == core.StateStopped || answer.Instance.Standby())
-	}
-	for _, answer := range answers {
-		if answer.Saved == nil {
-			continue
-		}
-		if view, err := answer.Saved.View(); err == nil {
-			longest = max(longest, view.Lease.TTL, view.Spec.Lease.TTL)
-		}
-	}
-	if calm {
-		return 0
-	}
-	return longest.D()
 }
 
 // askAll asks every member that anybody who answers knows of.

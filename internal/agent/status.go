@@ -27,7 +27,7 @@ func (a *Agent) status() peer.Status {
 		Job: a.jobs.View(), Term: e.Report.Term, Beat: e.Report.Beat, Vacant: e.Report.Vacant, Rejected: e.Report.Rejected, Unwatched: e.Report.Unwatched,
 		Stopping: a.stopSince.Load() != 0, AgentPID: os.Getpid(), Decision: decision(e),
 	}
-	s.Share = string(a.share())
+	s.Share, s.Belongs, s.Founding = string(a.share()), a.gen.Number, a.founding.Load()
 	if k := a.kept.newest(); k != nil {
 		s.Generation = k.Generation
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -63,6 +64,17 @@ func (a *Agent) switchTo(g generation, format string, args ...any) error {
 	if g.Number <= a.gen.Number || a.again.Load() {
 		return fmt.Errorf("this member belongs to generation %d of the store already, or is on its way to the next", a.gen.Number)
 	}
+	if g.Founder != "" { // a promise, which may come to nothing
+		g.Previous = a.gen.previous(a.founds())
+		if a.kept.of(g.Previous.Number) {
+			g.Previous.Previous = nil // that store exists: nobody goes back beyond it
+		}
+	}
+	return a.enter(g, format, args...)
+}
+
+// enter is the switch itself.
+func (a *Agent) enter(g generation, format string, args ...any) error {
 	if err := g.save(a.o.Config.StateDir); err != nil {
 		return err
 	}
@@ -77,6 +89,18 @@ func (a *Agent) switchTo(g generation, format string, args ...any) error {
 	a.detaching.Store(true) // PostgreSQL stays under the warden, until the deadline if there is one
 	a.poke()
 	return nil
+}
+
+// goBack: the founder of the store that this member promised itself to says that it does not make it. It was asked
+// after the promise, by this process, and can make it only with another promise of ours.
+func (a *Agent) goBack(founder peer.Status) error {
+	a.switching.Lock()
+	defer a.switching.Unlock()
+	promised := a.gen.Founder != "" && a.gen.Founder != a.id.Member && !a.kept.of(a.gen.Number) && a.gen.Previous != nil
+	if !promised || a.again.Load() || founder.Belongs == a.gen.Number || founder.Founding == a.gen.Number {
+		return nil
+	}
+	return a.enter(*a.gen.Previous, "%s does not make generation %d of the store: this member goes back to generation %d", founder.Name, a.gen.Number, a.gen.Previous.Number)
 }
 
 func (a *Agent) writeEndpoints(members []core.MemberRecord) error {
@@ -127,6 +151,12 @@ func (a *Agent) followOthers(ctx context.Context) error {
 		for name, s := range a.observer.Peers.Statuses() {
 			if s.Generation > a.gen.Number {
 				a.succeed(s.Generation, name+" says so")
+			}
+			if name != a.gen.Founder {
+				continue
+			}
+			if err := a.goBack(s); err != nil {
+				a.o.Log.Error("going back to the store before", "error", err)
 			}
 		}
 	}

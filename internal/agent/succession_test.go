@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/rebuild"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
@@ -186,23 +187,49 @@ func TestKeptCopy(t *testing.T) {
 	}
 }
 
-// Whether a store can come back by itself is judged by what is left of it.
-func TestWaitForOldTrust(t *testing.T) {
-	lease, _ := holding(t, 0, 7, `{"holder":"n2","term":3,"ttl":"7s"}`)
-	saved := &rebuild.Saved{Entries: map[string]rebuild.Raw{records.KeyLease: lease.Entries[records.KeyLease].Value}}
-	stopped := rebuild.Answer{Saved: saved, Instance: core.Instance{State: core.StateStopped}}
-	primary := rebuild.Answer{Saved: saved, Instance: core.Instance{State: core.StateRunning, Primary: true}}
-	v := rebuild.Verdict{Members: []core.MemberRecord{{Name: "n1"}, {Name: "n2"}}}
-	for name, c := range map[string]struct {
-		answers map[string]rebuild.Answer
-		want    time.Duration
-	}{
-		"all answer and none can write": {map[string]rebuild.Answer{"n1": stopped, "n2": stopped}, 0},
-		"one runs as primary":           {map[string]rebuild.Answer{"n1": stopped, "n2": primary}, 7 * time.Second},
-		"one is silent":                 {map[string]rebuild.Answer{"n1": stopped}, 7 * time.Second},
-	} {
-		if got := waitFor(c.answers, v); got != c.want {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
+// A promise to a founder that makes nothing of it is taken back, once the founder says so; a founder that has
+// left does not found any more.
+func TestPromiseThatComesToNothing(t *testing.T) {
+	a := member(t, 0)
+	promised := generation{Number: 1, Founder: "n2"}
+	if err := a.switchTo(promised, "x"); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() {
+		t.Helper()
+		var err error
+		if a.gen, err = loadGeneration(a.o.Config.StateDir); err != nil {
+			t.Fatal(err)
 		}
+		a.again.Store(false)
+	}
+	begin()
+	for _, still := range []peer.Status{{Name: "n2", Belongs: 1}, {Name: "n2", Founding: 1}} {
+		if err := a.goBack(still); err != nil || a.again.Load() {
+			t.Errorf("it goes back although %+v", still)
+		}
+	}
+	if err := a.goBack(peer.Status{Name: "n2"}); err != nil || !a.again.Load() {
+		t.Fatalf("it stays: %v", err)
+	}
+	if begin(); a.gen.Number != 0 {
+		t.Errorf("it goes back to %+v", a.gen)
+	}
+	// As a founder, on its way, that another one takes along.
+	if err := a.switchTo(generation{Number: 1, Founder: "n1", Records: map[string]rebuild.Raw{"cluster": rebuild.Raw("{}")}}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if begin(); !a.founds() {
+		t.Fatal("it does not found")
+	}
+	if err := a.switchTo(generation{Number: 2, Founder: "n3"}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	begin()
+	if err := a.goBack(peer.Status{Name: "n3"}); err != nil {
+		t.Fatal(err)
+	}
+	if begin(); a.gen.Number != 0 || a.founds() {
+		t.Errorf("it goes back to %+v", a.gen)
 	}
 }

@@ -19,6 +19,8 @@ type Status struct {
 	Unwatched bool          `json:"unwatched,omitempty"` // its watchdog is required and cannot be had
 
 	Generation uint64 `json:"generation,omitempty"` // of the store that it last read; see core.ClusterRecord
+	Belongs    uint64 `json:"belongs,omitempty"`    // generation that it belongs or is promised to
+	Founding   uint64 `json:"founding,omitempty"`   // generation that it is asking others to leave theirs for
 	Share      string `json:"share,omitempty"`      // what it has of the store: a rebuild.Share
 
 	AgentPID    int `json:"agent_pid"`

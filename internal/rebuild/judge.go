@@ -15,8 +15,8 @@ import (
 // votersMax: of more members the first five vote, as the agent keeps it.
 const votersMax = 5
 
-// skipped is how many terms and timelines are left out where others may have used some that nobody
-// here knows of.
+// skipped is how many terms and timelines are left out. Those who are gone may have used some, and a write
+// whose sender never heard of it may have landed in the old store: seen by nobody, it is a term all the same.
 const skipped = 10
 
 // Question is what the operator asks for.
@@ -295,10 +295,7 @@ func (j *judge) position() *Refusal {
 			j.v.Term, j.v.Timeline = max(j.v.Term, view.Lease.Term), max(j.v.Timeline, uint64(view.Lease.Timeline))
 		}
 	}
-	j.v.Term, j.v.Timeline = j.v.Term+1, j.v.Timeline+1
-	if j.mayHave {
-		j.v.Term, j.v.Timeline = j.v.Term+skipped, j.v.Timeline+skipped
-	}
+	j.v.Term, j.v.Timeline = j.v.Term+1+skipped, j.v.Timeline+1+skipped
 	return nil
 }
 

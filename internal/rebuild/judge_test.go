@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
@@ -291,7 +292,7 @@ func TestRecordsGoOnFromTheNewest(t *testing.T) {
 	if c := view.Cluster; c.ID != id || c.SystemID != system || c.Generation != 1 || c.RecoveredBy != "uid 0" {
 		t.Errorf("cluster %+v", c)
 	}
-	if l := view.Lease; l.Holder != "n1" || l.Term != 8 || l.Timeline != 3 || l.Released || l.Sync.K != 1 || len(l.Sync.Members) != 1 || l.Sync.Members[0] != "n3" {
+	if l := view.Lease; l.Holder != "n1" || l.Term != 8+skipped || l.Timeline != 3+skipped || l.Released || l.Sync.K != 1 || len(l.Sync.Members) != 1 || l.Sync.Members[0] != "n3" {
 		t.Errorf("lease %+v", l)
 	}
 }
@@ -304,7 +305,7 @@ func TestRecordsKeepACleanStop(t *testing.T) {
 	l.Released, l.Final = true, wal.Position{Timeline: 2, LSN: 480}
 	s := w.saved(3, 101, l)
 	w.change("n3", func(a *Answer) { a.Saved = s })
-	if l := w.first(Judge(w.q, w.answers)).Lease; !l.Released || l.Final.LSN != 480 || l.Term != 5 {
+	if l := w.first(Judge(w.q, w.answers)).Lease; !l.Released || l.Final.LSN != 480 || l.Term != 5+skipped {
 		t.Errorf("lease %+v", l)
 	}
 }
@@ -328,7 +329,6 @@ func TestRecordsOfAnAcceptedLoss(t *testing.T) {
 	if len(got.Lost) != 1 || got.Lost[0].Member != "n1" || got.Lost[0].Term != l.Term || got.Lost[0].From.LSN == 0 {
 		t.Errorf("what may be lost: %+v", got.Lost)
 	}
-	// The destroyed were a quorum: what they numbered meanwhile is left out.
 	if got.Term != 5+skipped || got.Timeline != 3+skipped {
 		t.Errorf("term %d, timeline %d", got.Term, got.Timeline)
 	}
@@ -345,5 +345,25 @@ func TestGenerationGrowsOverPromises(t *testing.T) {
 	w.change("n3", func(a *Answer) { s := *a.Saved; s.Generation, s.Revision = 3, 2; a.Saved = &s })
 	if v := Judge(w.q, w.answers); v.Source != "n3" || v.Generation != 5 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// The old store must be without trust before there is a new one.
+func TestWaitForOldTrust(t *testing.T) {
+	saved := &Saved{Entries: map[string]Raw{records.KeyLease: Raw(`{"holder":"n2","term":3,"ttl":"7s"}`)}}
+	stopped := Answer{Saved: saved, Instance: core.Instance{State: core.StateStopped}}
+	primary := Answer{Saved: saved, Instance: core.Instance{State: core.StateRunning, Primary: true}}
+	v := Verdict{Members: []core.MemberRecord{{Name: "n1"}, {Name: "n2"}}}
+	for name, c := range map[string]struct {
+		answers map[string]Answer
+		want    time.Duration
+	}{
+		"all answer and none can write": {map[string]Answer{"n1": stopped, "n2": stopped}, 0},
+		"one runs as primary":           {map[string]Answer{"n1": stopped, "n2": primary}, 7 * time.Second},
+		"one is silent":                 {map[string]Answer{"n1": stopped}, 7 * time.Second},
+	} {
+		if got := v.Wait(c.answers); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
 	"github.com/pgherd/pgherd/internal/wal"
 )
@@ -24,10 +26,7 @@ func (v Verdict) Records(by, at string) (map[string]Raw, error) {
 	}
 	cluster := v.view.Cluster
 	cluster.Generation, cluster.RecoveredBy, cluster.RecoveredAt = v.Generation, by, at
-	changed := map[string]any{records.KeyCluster: cluster}
-	if v.view.LeaseRevision > 0 || v.Leader != "" {
-		changed[records.KeyLease] = v.firstLease()
-	}
+	changed := map[string]any{records.KeyCluster: cluster, records.KeyLease: v.firstLease()}
 	for key, record := range changed {
 		data, err := json.Marshal(record)
 		if err != nil {
@@ -44,7 +43,7 @@ func (v Verdict) Records(by, at string) (map[string]Raw, error) {
 func (v Verdict) firstLease() core.LeaseRecord {
 	was, s := v.view.Lease, v.view.Spec.Lease
 	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN,
-		Sync: was.Sync, Released: was.Released, Final: was.Final, Lost: was.Lost}
+		Sync: was.Sync, Released: was.Released || was.Holder == "", Final: was.Final, Lost: was.Lost}
 	if v.Leader != "" && was.Holder != "" && was.Holder != v.Leader {
 		loss := core.Loss{Member: was.Holder, Term: was.Term, To: was.LSN}
 		for _, r := range v.Rows {
@@ -58,4 +57,26 @@ func (v Verdict) firstLease() core.LeaseRecord {
 		l.Holder, l.Sync, l.Released, l.Final = v.Leader, core.SyncSet{}, false, wal.Position{}
 	}
 	return l
+}
+
+// Wait is how long a lease of the old store may still be trusted by somebody, once all who answer have left it.
+// Where every member has, and none runs as primary, nobody trusts any.
+func (v Verdict) Wait(answers map[string]Answer) time.Duration {
+	calm, longest := true, spec.Duration(0)
+	for _, m := range v.Members {
+		a, ok := answers[m.Name]
+		calm = calm && ok && (m.Witness || a.Instance.State == core.StateStopped || a.Instance.Standby())
+	}
+	for _, a := range answers {
+		if a.Saved == nil {
+			continue
+		}
+		if view, err := a.Saved.View(); err == nil {
+			longest = max(longest, view.Lease.TTL, view.Spec.Lease.TTL)
+		}
+	}
+	if calm {
+		return 0
+	}
+	return longest.D()
 }

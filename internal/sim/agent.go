@@ -86,6 +86,7 @@ func (a *agent) kill() {
 	}
 	a.n.w.note(a.n, "agent", 0, "the agent is dead")
 	a.up = false
+	a.n.forgetUnwritten()
 	a.group.kill()
 	a.n.pg.jobDied(a.job)
 }
@@ -171,8 +172,16 @@ func (a *agent) readStore() {
 		a.storeBusy, a.storeErr = false, ""
 		if o == unanswered {
 			a.storeErr = "no answer"
+		} else if o == conflicted { // agent.check: not the store that this member belongs to, or an empty one
+			a.storeErr = "another store"
+			if !s.lost && s.generation > a.n.generation {
+				a.n.switchTo(s.generation, "")
+				return
+			}
 		} else if err := a.ledger.Merge(a.snapshot, revision, sent, a.n.clock()); err != nil {
 			a.storeErr = err.Error()
+		} else {
+			a.n.keep(&a.snapshot, revision)
 		}
 		a.arrived()
 	})
@@ -246,7 +255,7 @@ func (a *agent) examine(d *invariant.Decision) {
 		f = append(f, invariant.Same(*d)...)
 		f = append(f, invariant.Forgetting(*d)...)
 	}
-	if len(f) > 0 && !w.wiped {
+	if len(f) > 0 {
 		w.broken = append(w.broken, f...)
 	}
 }

@@ -92,8 +92,9 @@ func allowedFaults(o *Options) []FaultKind {
 		list = append(list, KillWarden, FreezeWarden, FreezeWarden) // a watchdog goes by no process
 	}
 	if o.External {
-		list = append(list, CutStore, CutStore, WipeStore)
+		list = append(list, CutStore, CutStore)
 	}
+	list = append(list, WipeStore)
 	return list
 }
 
@@ -288,6 +289,9 @@ func (s *storage) fault(f Fault) func() {
 // operate is what an operator does, as an API call does it: a record in the store.
 func (w *World) operate(f Fault) func() {
 	s, name := w.store, memberNames[f.Node]
+	if s.lost {
+		return nil // there is nowhere to write it down
+	}
 	r := &s.records
 	switch f.Kind {
 	case Switchover, RestartAll:

@@ -182,7 +182,7 @@ func (p *server) opens() {
 	term := p.n.warden.permit.Term
 	w.note(p.n, "open", int(term), "accepts writes in term %d on timeline %d with %d records, commits wait for any %d of %v", term, p.timeline, len(p.wal), p.conf.Sync.K, p.conf.Sync.Members)
 	p.open, p.promoting, p.evidence.proven = true, false, true
-	if l := w.store.records.Lease; p.timeline > max(l.Timeline, 1) && !w.wiped {
+	if l := w.lease(); p.timeline > max(l.Timeline, 1) {
 		w.violate("I4", "%s opens on timeline %d, the lease has written down %d", p.n.name, p.timeline, l.Timeline)
 	}
 	untold := 0
@@ -193,7 +193,7 @@ func (p *server) opens() {
 		}
 		return has
 	})
-	if l := w.store.records.Lease; l.Holder == p.n.name && l.Term == term && !w.wiped {
+	if l := w.store.records.Lease; l.Holder == p.n.name && l.Term == term {
 		w.hist.Unsaid(p.n.i, term, untold, len(l.Lost) > 0)
 	}
 	if lost > 0 {

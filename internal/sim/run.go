@@ -63,7 +63,7 @@ func RunWith(seed uint64, o Options, faults []Fault, tell *story) Result {
 	w.run(faultsEnd)
 	w.heal(*undos)
 	w.run(runEnd)
-	for w.wholeAt == 0 && !w.wiped && len(w.broken) == 0 && w.now-w.healed < wholeMax+time.Second {
+	for w.wholeAt == 0 && len(w.broken) == 0 && w.now-w.healed < wholeMax+time.Second {
 		w.run(w.now + 5*time.Second)
 	}
 	w.finish()
@@ -88,9 +88,9 @@ func (w *World) heal(undos []*undo) {
 	w.watch()
 }
 
-// finish asks for liveness, unless the store is gone: then only a person can help.
+// finish asks for liveness.
 func (w *World) finish() {
-	if w.wiped || len(w.broken) > 0 {
+	if len(w.broken) > 0 {
 		return
 	}
 	leader, whole := w.openAt-w.healed, w.wholeAt-w.healed

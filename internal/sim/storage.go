@@ -13,17 +13,19 @@ import (
 // Late it may be, cut off, stalled or leaderless; a request may take effect long after
 // its sender gave up; a read may, as a fault, come from a replica that lags.
 type storage struct {
-	w         *World
-	records   core.StoreView
-	revision  int64
-	requests  []*core.Request // by member
-	external  bool
-	voters    int
-	leader    int
-	electing  bool
-	stalled   time.Duration // nothing is answered before this
-	staleness int           // one read in so many is old; 0: none
-	old       []past
+	w          *World
+	records    core.StoreView
+	revision   int64
+	requests   []*core.Request // by member
+	external   bool
+	voters     int
+	leader     int
+	electing   bool
+	stalled    time.Duration // nothing is answered before this
+	staleness  int           // one read in so many is old; 0: none
+	old        []past
+	lost       bool   // wiped, and not rebuilt yet
+	generation uint64 // see core.ClusterRecord
 }
 
 type past struct {
@@ -93,6 +95,13 @@ func (r reply) after(d time.Duration, fn func()) {
 // within limit.
 func (s *storage) call(n *node, limit time.Duration, effect func() outcome, done func(outcome)) {
 	w, back, sent := s.w, n.agent.group.asks(), s.w.now
+	ask, generation := effect, n.generation
+	effect = func() outcome {
+		if s.lost || generation != s.generation { // each generation has keys of its own
+			return conflicted
+		}
+		return ask()
+	}
 	fail := func() { back.after(sent+limit-w.now, func() { done(unanswered) }) }
 	arrives := w.latency() + w.latency() // to the leader, and from it to a quorum's disks
 	if until := s.stalled - w.now; until > 0 {
@@ -127,7 +136,7 @@ func (s *storage) reachable(n *node) bool {
 	if s.external {
 		return !s.w.isCut(n.i, s.w.o.Members) && !s.w.isCut(s.w.o.Members, n.i) && !s.electing
 	}
-	if s.electing {
+	if s.electing || s.lost {
 		return false
 	}
 	if !s.quorum(s.leader) {
@@ -281,13 +290,15 @@ func (s *storage) changed() {
 	}
 }
 
-// wipe: an external store forgets everything.
+// wipe: the store forgets everything; embedded, all shares of it are gone. An operator finds out after a while.
 func (s *storage) wipe() {
+	s.w.lastLease = s.records.Lease
 	s.records = core.StoreView{}
 	s.revision = 1
 	s.requests = make([]*core.Request, s.w.o.Members)
 	s.old = nil
-	s.w.wiped = true
+	s.lost = true
+	s.w.after(s.w.between(time.Second, 15*time.Second), s.w.recoverStore)
 }
 
 // leaseWritten holds the invariants that a change of the lease must keep.

@@ -47,7 +47,9 @@ type World struct {
 	lost    int
 	resets  int  // by watchdogs
 	noCopy  bool // data was destroyed: a set may lack a copy rightly
-	wiped   bool // the store lost everything: only safety can be asked for
+
+	lastLease core.LeaseRecord // when the store was wiped
+	askedAt   time.Duration    // when members were last asked to leave a lost store
 }
 
 // node is one host with a member on it.
@@ -67,6 +69,13 @@ type node struct {
 	thawedAt     core.Instant  // from that, by its own clock
 	resumedAt    time.Duration // from the last pause of the whole host
 	frozenFence  int           // faults that freeze the warden alone
+
+	generation       uint64 // of the store that the member belongs to, and who founds it
+	founder          string
+	previous         []promise // where to go back to when the founder makes nothing of it
+	founding         uint64    // the generation that others are being asked for
+	foundings        int       // only the last one may come to its end
+	kept, keptBefore kept
 
 	agent  agent
 	warden wardenProc

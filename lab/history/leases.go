@@ -33,8 +33,7 @@ type leaseState struct {
 	held   bool
 }
 
-// leftOut is how many terms a store that was rebuilt without a majority leaves out: those who are gone
-// may have used some.
+// leftOut is how many terms a store that was rebuilt leaves out: those who are gone may have used some.
 const leftOut = 10
 
 // leaseModel is the lease as DESIGN section 5 has it. That a lease runs out is not in it: whoever takes

@@ -2,10 +2,14 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/store/storetest"
 )
 
 // loseStore takes what this member's share of the store had, of whatever generation.
@@ -96,4 +100,92 @@ func TestRecoverALostStore(t *testing.T) {
 	if out := p.do("events"); !strings.Contains(out, "store_recovery") {
 		t.Errorf("events: %s", out)
 	}
+}
+
+// TestRecoverAWipedExternalStore: the etcd of others comes back empty. That is no answer, and no new
+// cluster; the records are written anew under the same confirmation.
+func TestRecoverAWipedExternalStore(t *testing.T) {
+	c := newCluster(t)
+	etcd := startEtcd(t, c)
+	first := c.add()
+	first.init(append(etcd.flags, "--store-endpoint", etcd.url)...)
+	first.start()
+	first.waitState("running")
+	c.appRole(first)
+	second := c.add()
+	second.join(first, etcd.flags...)
+	second.start()
+	p := c.waitHealthy()
+	c.exec(p, "CREATE TABLE kept AS SELECT 1 AS id")
+	second.refuses("store_answers", "pgherd status")
+	etcd.wipe()
+	second.says("store_lost")
+	first.says("store_lost")
+	c.powerCut(first)
+	second.refuses("members_silent", "--destroyed n1", "--confirm", "main")
+	first.start()
+	first.says("store_lost")
+	if out := second.do("recover", "--confirm", "main"); !strings.Contains(out, "nothing is lost") {
+		t.Errorf("recover: %s", out)
+	}
+	p = c.waitHealthy()
+	if rows, err := c.query(p, "SELECT string_agg(id::text, ' ') FROM kept"); err != nil || rows != "1" {
+		t.Errorf("rows %q %v", rows, err)
+	}
+}
+
+// externalEtcd is a server of its own on this machine, with a CA of its own.
+type externalEtcd struct {
+	t     *testing.T
+	url   string
+	dir   string
+	flags []string // of pgherd, to reach it
+	args  []string
+	run   *exec.Cmd
+}
+
+func startEtcd(t *testing.T, c *cluster) *externalEtcd {
+	t.Helper()
+	binary := filepath.Join(c.dir, "etcd")
+	if out, err := exec.Command("go", "build", "-o", binary, "go.etcd.io/etcd/server/v3").CombinedOutput(); err != nil {
+		t.Fatalf("build etcd: %v\n%s", err, out)
+	}
+	ca := storetest.NewCA(t)
+	files := ca.Issue(t, c.dir, "etcd")
+	caFile := filepath.Join(c.dir, "etcd-ca.pem")
+	text, err := os.ReadFile(ca.File)
+	for _, err := range []error{err, os.WriteFile(caFile, text, 0o644), os.Chown(files.Cert, owner.uid, owner.gid), os.Chown(files.Key, owner.uid, owner.gid)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := &externalEtcd{t: t, url: "https://" + at(freePort(t)), dir: filepath.Join(c.dir, "etcd-data")}
+	e.flags = []string{"--store-ca-file", caFile, "--store-cert-file", files.Cert, "--store-key-file", files.Key}
+	peer := "http://" + at(freePort(t))
+	e.args = []string{binary, "--name", "e", "--data-dir", e.dir, "--log-level", "error", "--listen-client-urls", e.url, "--advertise-client-urls", e.url,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "e=" + peer,
+		"--cert-file", files.Cert, "--key-file", files.Key, "--trusted-ca-file", caFile, "--client-cert-auth"}
+	e.start()
+	t.Cleanup(e.stop)
+	return e
+}
+
+func (e *externalEtcd) start() {
+	e.t.Helper()
+	e.run = exec.Command(e.args[0], e.args[1:]...)
+	e.run.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := e.run.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *externalEtcd) stop() { _ = e.run.Process.Kill(); _ = e.run.Wait() }
+
+func (e *externalEtcd) wipe() {
+	e.t.Helper()
+	e.stop()
+	if err := os.RemoveAll(e.dir); err != nil {
+		e.t.Fatal(err)
+	}
+	e.start()
 }
