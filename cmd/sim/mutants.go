@@ -102,7 +102,6 @@ var mutants = []mutant{
 	{"forgets-the-fork", "what only this member has counts as the primary's when its timeline is no part of the primary's history", []edit{{evidence, "\tif mine == 0 || at ==", "\tif mine == 0 || at == 0 || at =="}}},
 	{"prunes-aside-at-once", "what was set aside and saved is dropped before the data in its place has streamed", []edit{{evidence, " || !d.inst.Streaming && !d.inst.Primary {", " {"}}},
 	{"loss-unsaid", "an async failover does not say that it may lose commits", []edit{{candidate, "if d.lease.Holder != \"\" && !d.hasAll(d.heard()) &&", "if false &&"}}},
-	{"loss-settled-early", "a loss counts as known when its member follows a standby that only holds the lease", []edit{{evidence, "back := d.inst.Primary && fresh(p)", "back := fresh(p)"}, {evidence, "|| l.Member == d.v.Self && d.inst.Primary", "|| l.Member == d.v.Self"}}},
 	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
 	{"recover-reuses-term", "a rebuilt store begins with the newest term that is known", []edit{{judge, "j.v.Term+1+skipped, j.v.Timeline+1+skipped", "j.v.Term, j.v.Timeline+1+skipped"}}},
