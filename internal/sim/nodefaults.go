@@ -32,6 +32,7 @@ func (n *node) fault(f Fault) (end func()) {
 		return n.pause(f.Kind == HideNode)
 	case LoseWatchdog:
 		n.dog.lost++
+		n.dog.bound = false
 		n.warden.watch()
 		return func() { n.dog.lost-- }
 	case PowerOff:
@@ -145,6 +146,7 @@ func (n *node) powerOff() {
 	n.pg.halt()
 	n.blind = false // no trust outlives the agent and the warden
 	n.dog.sleep()
+	n.dog.bound = false
 	n.warden.group.kill()
 	n.warden.alive = false
 	n.w.note(n, "power", 0, "the power is off")

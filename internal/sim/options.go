@@ -78,6 +78,7 @@ func draw(r, dogs *rand.Rand, p Pinned) Options {
 	drawNetwork(r, &o)
 	drawWatchdog(dogs, &o)
 	drawSwarm(r, &o)
+	focusOnWatchdog(dogs, &o)
 	if p.NoFaults {
 		o.Faults = nil
 	}

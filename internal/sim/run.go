@@ -102,7 +102,7 @@ func (w *World) finish() {
 	}
 	bound := leaderMax
 	for _, f := range w.o.Faults {
-		if slices.Contains([]FaultKind{WALFull, KillPostgres, SlowPromotion, SlowStop}, f) {
+		if slices.Contains([]FaultKind{WALFull, KillPostgres, FreezeWarden, SlowPromotion, SlowStop}, f) {
 			bound = patientMax
 		}
 	}

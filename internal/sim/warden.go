@@ -30,6 +30,7 @@ func (d *wardenProc) begin() {
 	if d.n.pg.state != core.StateStopped {
 		d.n.pg.halt()
 	}
+	d.n.dog.bound = false
 	d.watch() // takes back what an earlier one left counting
 }
 
@@ -51,6 +52,7 @@ func (d *wardenProc) arm(deadline core.Instant, l core.LeaseRecord) error {
 
 func (d *wardenProc) disarm(term uint64) error {
 	err := d.permit.Disarm(max(term, 1))
+	d.n.dog.bound = false
 	d.setTimer()
 	d.watch()
 	return err
@@ -118,6 +120,7 @@ func (d *wardenProc) emptied() {
 		return
 	}
 	d.killing, d.empty, d.exitedAt = false, true, d.n.clock()
+	d.n.dog.bound = false
 	d.watch()
 	d.n.agent.poke()
 }

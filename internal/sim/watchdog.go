@@ -18,6 +18,7 @@ type hardware struct {
 	rule trust.Watchdog
 
 	on     bool
+	bound  bool         // by rights it stays on until nothing is left of what PostgreSQL was when it was fed
 	lost   int          // faults that keep it from being opened
 	hidden bool         // the host was paused with its clocks since it was fed, and the device with it
 	next   core.Instant // when the warden is to feed it again
@@ -38,6 +39,19 @@ func drawWatchdog(r *rand.Rand, o *Options) {
 	for range o.Members {
 		o.Watchdog = append(o.Watchdog, pick(r, modes...))
 	}
+}
+
+// focusOnWatchdog has every second run with watchdogs try what they are for: a warden that stands, or cannot
+// kill, under an agent that is cut off or stands too.
+func focusOnWatchdog(r *rand.Rand, o *Options) {
+	if len(o.Watchdog) == 0 || r.IntN(2) > 0 {
+		return
+	}
+	o.Faults = []FaultKind{HangFsync, Isolate, FreezeAgent}
+	if slices.Contains(allowedFaults(o), FreezeWarden) {
+		o.Faults = append(o.Faults, FreezeWarden, FreezeWarden)
+	}
+	o.Gap, o.Length = pick(r, time.Second, 2*time.Second), 20*time.Second
 }
 
 // watched: every host that may lead has a watchdog.
@@ -74,7 +88,7 @@ func (h *hardware) feed(now core.Instant) {
 	if !h.on {
 		h.n.w.note(h.n, "watchdog", 1, "the watchdog counts, by %s", h.rule.Timeout)
 	}
-	h.on, h.hidden, h.next = true, false, next
+	h.on, h.bound, h.hidden, h.next = true, true, false, next
 	h.countFrom(h.n.until(now.Add(h.rule.Timeout)))
 	h.timer++
 	timer := h.timer
@@ -146,5 +160,5 @@ func (h *hardware) view() core.Watchdog {
 // undead: what is left of PostgreSQL cannot be killed, and only the watchdog could end it. (After the
 // shutdown checkpoint what hangs has nothing left to write.)
 func (n *node) undead() bool {
-	return n.dog.guards() && n.warden.killing && n.pg.hung > 0 && n.pg.control != "shut down"
+	return n.dog.bound && !n.dog.hidden && n.warden.killing && n.pg.hung > 0 && n.pg.control != "shut down"
 }
