@@ -20,15 +20,15 @@ import (
 // ownDisks are file systems for data, WAL and state apart.
 var ownDisks = rig.Disks{DataMB: 400, WALMB: 400, StoreMB: 300}
 
-// waiting is for faults that pgherd does not notice yet: clients wait for as long as they last.
+// waiting is for faults that end no reign: clients wait for as long as they last.
 var waiting = history.Bounds{OutageMax: 40 * time.Second}
 
 var _ = add(
 	scenario{name: "wal-full", disks: rig.Disks{DataMB: 400, WALMB: 250, StoreMB: 300}, bounds: crash, run: walFull},
 	scenario{name: "data-full", disks: ownDisks, bounds: waiting, run: dataFull},
-	scenario{name: "fsync-hang", config: withShim, bounds: waiting, run: fsyncHang},
+	scenario{name: "fsync-hang", config: withShim, bounds: illness, run: fsyncHang},
 	scenario{name: "fsync-eio", config: withShim, bounds: crash, run: fsyncEIO},
-	scenario{name: "disk-dead", disks: ownDisks, bounds: history.Bounds{OutageMax: 40 * time.Second, ChangesMax: 1}, run: diskDead},
+	scenario{name: "disk-dead", disks: ownDisks, bounds: illness, run: diskDead},
 	scenario{name: "slow-disk", disks: ownDisks, bounds: history.Bounds{OutageMax: 10 * time.Second}, run: slowDisk},
 )
 
@@ -57,6 +57,7 @@ func (l *Lab) fill(v *rig.Volume) string {
 func walFull(l *Lab) {
 	old := l.primary()
 	path := l.fill(old.Host.Volumes["wal"])
+	l.sees(old, 12*time.Second, core.CondWALFull)
 	stop := make(chan struct{})
 	defer close(stop)
 	go l.churn(old, stop)
@@ -106,27 +107,32 @@ func dataFull(l *Lab) {
 	if err == nil || !strings.Contains(err.Error(), "No space left") {
 		l.T.Errorf("the volume is full, and a new table is no problem: %v", err)
 	}
-	l.last(8 * time.Second)
+	l.sees(p, 12*time.Second, core.CondDataFull)
+	l.last(12 * time.Second) // longer than health.write_timeout
 	l.remains(p, pid)
 	l.Do("there is space again", os.Remove(path))
 	l.Load.WaitAcked(50)
 	l.remains(p, pid)
 }
 
-// fsyncHang lasts for longer than any trust. That the primary is not replaced is what issue 4 changes.
+// fsyncHang lasts for longer than health.write_timeout: reads go on, and the primary is replaced.
 func fsyncHang(l *Lab) {
-	p := l.primary()
+	p, since := l.primary(), time.Now()
 	l.breakFsync(p, shimHang)
 	defer l.mendFsync(p)
 	l.last(time.Second) // what was flushed before is still answered
 	before := l.Load.Acked()
-	l.last(11 * time.Second)
+	l.sees(p, 10*time.Second, core.CondWriteHangs)
 	if v, err := p.Query("SELECT count(*)::text FROM pg_stat_activity"); err != nil {
 		l.T.Errorf("reads should go on: %s %v", v, err)
 	}
 	if n := l.Load.Acked() - before; n > 0 {
 		l.T.Errorf("%d writes were acknowledged while no fsync returned", n)
 	}
+	l.Cluster.WaitPrimary(20*time.Second, l.Cluster.Others(p)...)
+	l.Mark("another member leads")
+	l.told(since, "leader_changed")
+	l.last(5 * time.Second)
 }
 
 // fsyncEIO: PostgreSQL panics, recovers, panics again and ends.
@@ -140,17 +146,18 @@ func fsyncEIO(l *Lab) {
 	l.tells(5*time.Second, "postgres_ended", old.Name)
 }
 
-// diskDead: the postmaster lives and its port is open, but no new connection works.
+// diskDead: the postmaster lives and its port is open, commits go on in open sessions, but no new
+// connection works.
 func diskDead(l *Lab) {
 	old := l.primary()
 	v := old.Host.Volumes["data"]
 	l.Do("the data disk of "+old.Name+" dies", v.Die())
-	l.last(12 * time.Second)
-	l.sees(old, 5*time.Second, core.CondNotAnswering)
+	l.sees(old, 12*time.Second, core.CondDiskFailed)
+	l.Cluster.WaitPrimary(30*time.Second, l.Cluster.Others(old)...)
+	l.Mark("another member leads")
 	l.Mark("the host is switched off, gets a working disk and is switched on")
 	old.PowerCut()
 	old.StartAgent()
-	l.Cluster.WaitPrimary(30*time.Second, l.Cluster.Members...)
 }
 
 // slowDisk lets the primary's WAL volume do five writes a second.
@@ -160,7 +167,8 @@ func slowDisk(l *Lab) {
 	v := p.Host.Volumes["wal"]
 	before, began := l.Load.Acked(), time.Now()
 	l.Do("5 writes a second on the WAL volume", v.Throttle(5))
-	l.last(12 * time.Second)
+	l.sees(p, 20*time.Second, core.CondSlow)
+	l.last(8 * time.Second)
 	rate := float64(l.Load.Acked()-before) / time.Since(began).Seconds()
 	l.Do("as many as it likes", v.Unthrottle())
 	l.T.Log(fmt.Sprintf("%.0f acknowledged writes a second meanwhile", rate))

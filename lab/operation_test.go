@@ -102,7 +102,7 @@ func connStorm(l *Lab) {
 		return err != nil && strings.Contains(err.Error(), "53300")
 	})
 	l.Mark("no connection is left for them")
-	l.last(6 * time.Second)
+	l.sees(p, 15*time.Second, core.CondConnections)
 	if s := cluster.Of(l.Cluster.Status(), p.Name); s.Role != api.RolePrimary || s.State != api.StateRunning {
 		l.T.Errorf("its agent does not see that %s leads: %+v", p.Name, s)
 	}

@@ -20,6 +20,7 @@ const (
 	rejoin    = "internal/core/rejoin.go"
 	operation = "internal/core/operation.go"
 	decide    = "internal/core/decide.go"
+	ill       = "internal/core/ill.go"
 	ledger    = "internal/trust/ledger.go"
 	guard     = "internal/trust/guard.go"
 	permit    = "internal/trust/permit.go"
@@ -104,6 +105,13 @@ var mutants = []mutant{
 	{"loss-unsaid", "an async failover does not say that it may lose commits", []edit{{candidate, "if d.lease.Holder != \"\" && !d.hasAll(d.heard()) &&", "if false &&"}}},
 	{"empty-holder-stays", "a holder that has lost its data keeps the lease", []edit{{lease, "\td.release(because(\"no_data\"", "\td.say(\"no_data\", \"x\")\n\treturn\n\td.release(because(\"no_data\""}}},
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
+	// Health by a write.
+	{"hung-primary-keeps-lease", "a primary that cannot write is not given up", []edit{{ill, "\tif code == \"\" || d.inst.State", "\tif true || code == \"\" || d.inst.State"}}},
+	{"fences-without-successor", "a hung primary is killed although nobody can take over", []edit{{ill, "\tcase !ok:\n", "\tcase !ok && false:\n"}}},
+	{"unwell-candidate-leads", "a member whose disk refuses stands for election", []edit{{candidate, "d.unwatched() || d.report.Unwell && !d.forced()", "d.unwatched()"}}},
+	{"renews-while-unkillable", "the lease is renewed over processes that outlive SIGKILL", []edit{{lease, "\tif d.unkillable() {\n", "\tif false {\n"}}},
+	{"no-damping", "each member of a cluster of slow disks gives the lease up as soon as the first", []edit{{ill, "limit<<max(0, min(d.lease.Flaps, 6))", "limit"}}},
+
 	{"recover-reuses-term", "a rebuilt store begins with the newest term that is known", []edit{{judge, "j.v.Term+1+skipped, j.v.Timeline+1+skipped", "j.v.Term, j.v.Timeline+1+skipped"}}},
 	{"recover-from-old-records", "a store is rebuilt from the oldest records that anybody has", []edit{{"internal/rebuild/answer.go", "return s.Revision > than.Revision", "return s.Revision < than.Revision"}}},
 	{"recover-over-a-quorum", "a store is rebuilt although those who have not left it are a quorum", []edit{{judge, "if n := intersect(j.silent, voters); len(n) >= majority {", "if n := intersect(j.silent, voters); false {"}, {judge, "case j.mayHave:", "case false:"}}},

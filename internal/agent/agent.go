@@ -173,6 +173,9 @@ func (a *Agent) close() {
 	if a.server != nil {
 		a.server.DB.Close()
 	}
+	if a.observer != nil && a.observer.Local != nil {
+		a.observer.Local.Close()
+	}
 	if a.api != nil {
 		a.api.Close()
 	}

@@ -24,7 +24,7 @@ func (a *Agent) status() peer.Status {
 	e := a.latest()
 	s := peer.Status{
 		Name: a.o.Config.Name, Ordinal: a.id.Ordinal, Version: a.o.Version, Witness: a.o.Config.Witness,
-		Job: a.jobs.View(), Term: e.Report.Term, Beat: e.Report.Beat, Vacant: e.Report.Vacant, Rejected: e.Report.Rejected, Unwatched: e.Report.Unwatched,
+		Job: a.jobs.View(), Term: e.Report.Term, Beat: e.Report.Beat, Vacant: e.Report.Vacant, Rejected: e.Report.Rejected, Unwatched: e.Report.Unwatched, Unwell: e.Report.Unwell,
 		Stopping: a.stopSince.Load() != 0, AgentPID: os.Getpid(), Decision: decision(e),
 	}
 	s.Share, s.Belongs, s.Founding = string(a.share()), a.gen.Number, a.founding.Load()

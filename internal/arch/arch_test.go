@@ -295,8 +295,38 @@ func TestCoreIsSmallAndTested(t *testing.T) {
 // docs/decisions/2026-11-25-core-counts-its-rules.md. It may only shrink.
 const coreRulesMax = 1850
 
-// coreVocabulary are core's files that name things and decide nothing.
-var coreVocabulary = []string{"view.go", "plan.go", "record.go", "reason.go", "time.go"}
+// coreVocabulary are core's files that name things, or tell a person what is so, and decide
+// nothing: TestCoreVocabularyDecidesNothing.
+var coreVocabulary = []string{"view.go", "plan.go", "record.go", "reason.go", "time.go", "health.go"}
+
+// What is not counted as a rule must not act as one.
+func TestCoreVocabularyDecidesNothing(t *testing.T) {
+	acts := []string{"do", "guarded", "job", "start", "configure", "release", "take", "putLease", "putRenewal", "putOperation", "endOperation", "wakeIn", "wakeAt"}
+	seen := 0
+	for _, s := range sources(t) {
+		if !s.in("internal/core") || s.test || !slices.Contains(coreVocabulary, filepath.Base(s.path)) {
+			continue
+		}
+		seen++
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains(acts, sel.Sel.Name) {
+				return true
+			}
+			if on, ok := sel.X.(*ast.Ident); ok && on.Name == "d" {
+				t.Errorf("%s calls d.%s: it is not counted among the rules, so it must not decide", s.path, sel.Sel.Name)
+			}
+			return true
+		})
+	}
+	if seen != len(coreVocabulary) {
+		t.Errorf("found %d of %d files", seen, len(coreVocabulary))
+	}
+}
 
 func codeLines(text string) (n int) {
 	for line := range strings.Lines(text) {

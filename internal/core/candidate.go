@@ -131,7 +131,7 @@ func (d *decider) elect() {
 		d.say("no_failover", "this member is tagged no_failover")
 		return
 	}
-	if d.unwatched() {
+	if d.unwatched() || d.report.Unwell && !d.forced() {
 		return
 	}
 	heard := d.heard()
@@ -150,7 +150,7 @@ func (d *decider) outranked(heard []Peer) bool {
 	mine, better := d.inst.Position(), 0
 	for _, p := range heard {
 		m, ok := d.member(p.Name)
-		if !ok || m.Tags.NoFailover || p.Unwatched {
+		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell {
 			continue
 		}
 		switch p.Instance.Position().Compare(mine) {
@@ -251,6 +251,9 @@ func (d *decider) take(why Reason) {
 	if d.lease.Holder != "" && !d.hasAll(d.heard()) && (!d.synchronous() || d.forced()) {
 		next.Lost = append(slices.Clone(next.Lost), Loss{d.lease.Holder, d.lease.Term, d.inst.Position(), d.lease.LSN})
 	}
+	if !again && d.lease.Holder != "" && d.lease.Final.LSN == 0 {
+		next.Flaps++ // nobody asked for it
+	}
 	d.do(Step{Kind: StepPutLease, Expect: d.v.Store.LeaseRevision, Lease: &next, Why: why})
 	d.wakeIn(0)
 }
@@ -265,7 +268,7 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 			names = append(names, name)
 		}
 	}
-	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost}
+	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost, Flaps: d.lease.Flaps}
 	if len(names) > 0 && d.synchronous() {
 		l.Sync = d.anyOf(holder, names)
 	}

@@ -87,6 +87,7 @@ func (d *decider) rules() {
 		return
 	}
 	d.countFailures()
+	d.judgeDisk()
 	if d.holds() {
 		d.report.Role = "primary"
 		d.lead()

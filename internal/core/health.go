@@ -19,6 +19,7 @@ func (d *decider) conditions() {
 	}
 	d.conditionsOfStore()
 	d.conditionsOfInstance()
+	d.conditionsOfDisk()
 	if d.inst.Primary {
 		d.conditionsOfCluster()
 	} else {
@@ -122,4 +123,50 @@ func (d *decider) unconfirmed() time.Duration {
 		d.mem.Unconfirmed = Unconfirmed{LSN: d.inst.WriteLSN, Since: d.v.Now}
 	}
 	return d.v.Now.Sub(d.mem.Unconfirmed.Since)
+}
+
+// When a person is told of an illness, and of commits that are slow.
+const (
+	illTold    = 5 * time.Second
+	slowCommit = 500 * time.Millisecond
+	slowFor    = 5 * time.Second
+)
+
+func (d *decider) conditionsOfDisk() {
+	k, p := d.v.Local.Disk, d.v.Local.Probe
+	switch code, text := d.illness(illTold); {
+	case code == CondDiskFailed || code == CondWriteHangs:
+		d.condition(code, "%s", text)
+	case d.report.Unwell:
+		d.condition(CondDiskFailed, "a small write beside data and WAL does not succeed: %s", orNone(k.Test.Err))
+	case p.Err != "" && p.Open(d.v.Now) > illTold && d.inst.Primary:
+		d.condition(CondWriteFails, "%s", p.Err)
+	}
+	for _, v := range []struct {
+		name      string
+		room      Room
+		low, full Code
+	}{{"data", k.Data, CondDataLow, CondDataFull}, {"WAL", k.WAL, CondWALLow, CondWALFull}} {
+		if v.room.Size != 0 && v.room.Free < k.Segment {
+			v.low = v.full
+		}
+		if k.scarce(v.room) {
+			d.condition(v.low, "%d MB of %d MB are free on the %s volume", v.room.Free>>20, v.room.Size>>20, v.name)
+		}
+	}
+	d.conditionsOfLoad(p, d.inst)
+}
+
+func (d *decider) conditionsOfLoad(p Probe, i *Instance) {
+	_, told := d.mem.SeenBad["cond:"+string(CondSlow)]
+	slow := p.Took > slowCommit || told && p.Took > slowCommit/2 // it ends at half of where it began
+	if d.since("slow", slow) > slowFor {
+		d.condition(CondSlow, "a commit of one row takes %s", p.Took.Round(10*time.Millisecond))
+	}
+	if d.since("crowded", i.SessionsMax > 0 && i.Sessions >= i.SessionsMax) > peerFresh {
+		d.condition(CondConnections, "all %d connections for applications are taken", i.SessionsMax)
+	}
+	if i.Corrupt > 0 {
+		d.condition(CondChecksum, "%d pages were read with a wrong checksum", i.Corrupt)
+	}
 }

@@ -9,6 +9,9 @@ import (
 // lead is what the holder of the lease does.
 func (d *decider) lead() {
 	d.mem.VacantSince = 0
+	if d.unkillable() {
+		return
+	}
 	record, conf := d.syncSets()
 	d.failsafe()
 	d.renew(record)
@@ -21,7 +24,7 @@ func (d *decider) lead() {
 		d.say("job_running", "%s: %s", d.v.Local.Job.Kind, d.v.Local.Job.Text)
 		return
 	}
-	if d.v.Stopping && d.leaveOffice() {
+	if d.yieldIll() || d.v.Stopping && d.leaveOffice() {
 		return
 	}
 	if d.driveOperation() {
@@ -82,6 +85,9 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next.TTL, next.Margin = d.lastingTiming()
 	if d.inst.Primary {
 		next.LSN, next.Written = d.inst.WriteLSN, true
+	}
+	if d.mem.LedWell {
+		next.Flaps = 0
 	}
 	d.putLease(next, why)
 }
@@ -165,10 +171,12 @@ func (d *decider) leadStopped() {
 		d.start(true, d.standbyConf(""), because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
 		return
 	}
-	if d.v.Local.Warden.ExitText != "" {
-		if who, ok := d.successor(); ok && !d.betterInPlace(who) {
+	if ill := d.report.Unwell; ill || d.v.Local.Warden.ExitText != "" {
+		if who, ok := d.successor(); ok && (ill || !d.betterInPlace(who)) {
 			d.release(because("crashed", "PostgreSQL ended (%s), no process of it is left, and %s can take over at once", d.v.Local.Warden.ExitText, who))
 			return
+		} else if ill {
+			return // it waits for a small write to succeed here: see judgeDisk
 		}
 	}
 	d.confirm()
@@ -184,6 +192,10 @@ func (d *decider) leadWithoutData() {
 		return
 	}
 	if d.v.Local.Data.State == DataUnknown {
+		if who, ok := d.successor(); ok && d.report.Unwell {
+			d.release(because("data_unreadable", "the data directory cannot be read, no process is left, and %s can take over", who))
+			return
+		}
 		d.say("data_unknown", "the data directory cannot be judged: %s", d.v.Local.Data.Text)
 		return
 	}
@@ -204,7 +216,7 @@ func (d *decider) successor() (string, bool) {
 		if in {
 			heard++
 		}
-		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover {
+		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover || p.Unwell {
 			continue
 		}
 		if !d.synchronous() && d.lease.LSN.Sub(p.Instance.Position().LSN) > d.spec.MaxLagBytes {

@@ -120,6 +120,7 @@ type Memory struct {
 	VacantTerm       uint64             `json:"vacant_term,omitempty"`
 	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind, or givenUp
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
+	LedWell          bool               `json:"led_well,omitempty"`          // for long enough to forget the lease's flaps
 	RejectedRevision int64              `json:"rejected_revision,omitempty"` // spec revision under which PostgreSQL did not start
 }
 
@@ -155,6 +156,7 @@ type Report struct {
 	Vacant     bool        `json:"vacant,omitempty"`  // see Peer.Vacant
 	Rejected   bool        `json:"rejected,omitempty"`
 	Unwatched  bool        `json:"unwatched,omitempty"` // must not lead: its watchdog is required and cannot be had
+	Unwell     bool        `json:"unwell,omitempty"`    // must not be chosen: its disks do not take a small write
 	Reasons    []Reason    `json:"reasons,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	WakeAt     Instant     `json:"wake_at,omitempty"` // decide again no later than this

@@ -68,6 +68,17 @@ const (
 	CondStoreLost     Code = "store_lost"           // so too
 	CondForkNotSaved  Code = "fork_not_saved"
 	CondCommitsLost   Code = "commits_lost"
+	CondWriteHangs    Code = "write_hangs"
+	CondDiskFailed    Code = "disk_failed"
+	CondUnkillable    Code = "unkillable"
+	CondDataFull      Code = "data_volume_full"
+	CondDataLow       Code = "data_volume_low"
+	CondWALFull       Code = "wal_volume_full"
+	CondWALLow        Code = "wal_volume_low"
+	CondConnections   Code = "connections_exhausted"
+	CondSlow          Code = "slow_commits"
+	CondWriteFails    Code = "write_fails"
+	CondChecksum      Code = "checksum_failure"
 )
 
 type entry struct {
@@ -101,6 +112,17 @@ var catalogue = map[Code]entry{
 	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names; pgherd sets it"},
 	CondWatchdog:      {Info, "docs/configuration.md says how pgherd's user gets the device; `watchdog: {mode: off}` in pgherd.yaml goes without one"},
 	CondUnwatched:     {Error, "give pgherd's user the device (docs/configuration.md), or choose `watchdog: {mode: automatic}` in pgherd.yaml; this member does not lead until then"},
+	CondWriteHangs:    {Error, "the disk under the WAL does not finish a flush while reads go on: look at the device and the kernel's log; beyond health.write_timeout a standby takes over, if one can"},
+	CondDiskFailed:    {Error, "the device refuses reads or writes: replace it, then `pgherd reinit MEMBER`; this member leads again only after a small write has succeeded on it"},
+	CondUnkillable:    {Error, "the kernel does not end PostgreSQL's processes (a disk that hangs, a frozen group): the lease is let run out so that a standby takes over; repair the disk, or reset the host"},
+	CondDataFull:      {Error, "statements that need space fail; free some on the data volume. A standby has as little, so nobody takes over"},
+	CondDataLow:       {Warning, "free space on the data volume, or enlarge it, before statements fail"},
+	CondWALFull:       {Error, "PostgreSQL ends when it cannot write WAL: free space on the WAL volume; look at slots and archive_command, which keep WAL. It starts again by itself when two segments fit"},
+	CondWALLow:        {Warning, "free space on the WAL volume, or enlarge it; look at slots and archive_command, which keep WAL"},
+	CondConnections:   {Warning, "clients are refused: find who holds the connections in pg_stat_activity, pool them, or raise max_connections; pgherd has its own and works on"},
+	CondSlow:          {Warning, "commits wait long for the disk under the WAL: look at its load and its limits"},
+	CondWriteFails:    {Warning, "pgherd's own small write (pgherd.probe in the database postgres) fails; the text says why. It is no reason for a failover"},
+	CondChecksum:      {Error, "a page on this member is corrupt: on a standby `pgherd reinit MEMBER`; on the primary find it with pg_amcheck, switch over to a standby that has none, then reinit. Nobody is cloned from here until `SELECT pg_stat_reset()` in that database"},
 	CondInvariant:     {Error, "this is a defect of pgherd: keep STATE_DIR/journal, `pgherd replay STATE_DIR/journal/journal.jsonl*` shows the decision; report it with both"},
 	CondTwoPrimaries:  {Error, "`pgherd status` shows where applications write; stop PostgreSQL on the member that does not hold the lease, keep STATE_DIR/journal of all members and report it"},
 	CondForkNotSaved:  {Error, "the text says what failed: make room in the member's state_dir, or `pgherd forks remove` older ones; it is tried again by itself. `pgherd config set forks.discard=true` gives the WAL up instead"},

@@ -49,6 +49,9 @@ type LeaseRecord struct {
 	// Lost says which takeovers may have left commits behind that clients were told of. An entry
 	// stays until its member is back, and what it alone had is known.
 	Lost []Loss `json:"lost,omitempty"`
+	// Flaps counts changes of leadership that nobody asked for, until a holder has led well for a
+	// while. Each doubles the patience with a disk: where all are slow, the next would be no better.
+	Flaps int `json:"flaps,omitempty"`
 }
 
 // Loss is one takeover that could not prove to have everything.

@@ -233,6 +233,10 @@ func (d *decider) clone(p Peer, why Reason) {
 		d.wakeIn(4 * tickBusy)
 		return
 	}
+	if p.Instance.Corrupt > 0 {
+		d.say("source_corrupt", "%s has read %d pages with a wrong checksum: a copy would have them too", p.Name, p.Instance.Corrupt)
+		return
+	}
 	if w := d.v.Local.Warden; !w.Alive || !w.Empty {
 		d.do(Step{Kind: StepStop, Why: because("clone", "PostgreSQL still runs in a directory that is to be replaced")})
 		return

@@ -16,7 +16,7 @@ func (d *decider) start(standby bool, c Conf, why Reason) {
 		d.say("warden_gone", "the warden does not answer: nothing can be started")
 		return
 	}
-	if d.wait(StepStart) {
+	if d.noRoom() || d.wait(StepStart) {
 		return
 	}
 	d.configure(c, why)

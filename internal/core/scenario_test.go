@@ -146,6 +146,9 @@ func describeStep(s Step, v View) (text string) {
 	add := func(format string, args ...any) { text += " " + fmt.Sprintf(format, args...) }
 	if l := s.Lease; l != nil {
 		add("holder=%s term=%d beat=%d lsn=%s sync=(%s)", l.Holder, l.Term, l.Beat, l.LSN, l.Sync.text())
+		if l.Flaps != v.Store.Lease.Flaps {
+			add("flaps=%d", l.Flaps)
+		}
 		if l.Timeline != v.Store.Lease.Timeline {
 			add("timeline=%d", l.Timeline)
 		}

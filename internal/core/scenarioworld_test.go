@@ -263,6 +263,13 @@ func (b *builder) local(drop bool, key string, w words) {
 		w.number("term", &l.Warden.Term)
 		w.text("exit", &l.Warden.ExitText)
 		w.instant("at", b.v.Now, &l.Warden.ExitedAt)
+	case "probe":
+		probeWords(&l.Probe, w, b.v.Now)
+	case "disk":
+		probeWords(&l.Disk.Test, w, b.v.Now)
+		l.Disk.Segment = 16 << 20
+		w.room("data", &l.Disk.Data)
+		w.room("wal", &l.Disk.WAL)
 	case "watchdog":
 		dog := Watchdog{Text: l.Warden.Watchdog.Text, Required: l.Warden.Watchdog.Required}
 		if w[0] != "off" {
@@ -324,8 +331,34 @@ func (b *builder) job(drop bool, w words) Job {
 	return j
 }
 
+// probeWords: ok= took= since= pending err= code=; "well" begins anew with a write that just succeeded.
+func probeWords(p *Probe, w words, now Instant) {
+	if slices.Contains(w, "well") {
+		*p = Probe{OKAt: now.Add(-time.Second), Took: 5 * time.Millisecond}
+	}
+	w.instant("ok", now, &p.OKAt)
+	w.duration("took", &p.Took)
+	w.instant("since", now, &p.Since)
+	w.flag("pending", &p.Pending)
+	w.text("err", &p.Err)
+	w.text("code", &p.Code)
+}
+
+// room reads wal=30/400: megabytes free and in all.
+func (w words) room(key string, into *Room) {
+	if v, ok := w.value(key); ok {
+		free, size, _ := strings.Cut(v, "/")
+		*into = Room{Free: int64(atoi(free)) << 20, Size: int64(atoi(size)) << 20}
+	}
+}
+
 func (b *builder) spec(w words) {
 	s := &b.v.Store.Spec
+	if _, ok := w.value("write_timeout"); ok || slices.Contains(w, "-health_failover") || slices.Contains(w, "health_failover") {
+		s.Health = s.HealthRules()
+		w.duration("write_timeout", (*time.Duration)(&s.Health.WriteTimeout))
+		w.flag("health_failover", &s.Health.Failover)
+	}
 	if d, ok := w.value("durability"); ok {
 		s.Durability = spec.Durability(d)
 	}
@@ -378,6 +411,7 @@ func (b *builder) lease(w words) {
 	w.text("holder", &s.Lease.Holder)
 	w.number("term", &s.Lease.Term)
 	w.number("beat", &s.Lease.Beat)
+	w.number("flaps", &s.Lease.Flaps)
 	w.number("timeline", &s.Lease.Timeline)
 	w.flag("released", &s.Lease.Released)
 	w.flag("written", &s.Lease.Written)
@@ -486,6 +520,7 @@ func (b *builder) peer(drop bool, name string, w words) {
 	w.flag("vacant", &p.Vacant)
 	w.flag("stopping", &p.Stopping)
 	w.flag("unwatched", &p.Unwatched)
+	w.flag("unwell", &p.Unwell)
 	w.flag("rejected", &p.Rejected)
 	if kind, ok := w.value("job"); ok {
 		p.Job = Job{Kind: kind, Running: true}
@@ -526,6 +561,9 @@ func instanceWords(i *Instance, w words) {
 	w.lsn("recovered", &i.RecoveryLSN)
 	w.lsn("oldest", &i.OldestWAL)
 	w.flag("roles", &i.Roles)
+	w.number("sessions", &i.Sessions)
+	w.number("sessions_max", &i.SessionsMax)
+	w.number("corrupt", &i.Corrupt)
 	w.list("pending", &i.Pending)
 	set := SyncSet{i.SyncNames, i.SyncK}
 	w.set("sync", &set)

@@ -87,6 +87,8 @@ type Local struct {
 	ConfKey  string            `json:"conf_key,omitempty"` // Conf.Key of what was last rendered; empty after an agent start
 	Held     bool              `json:"held,omitempty"`     // the rendered access rules keep clients out
 	Good     map[string]string `json:"good,omitempty"`     // parameters under which PostgreSQL last came up
+	Probe    Probe             `json:"probe,omitzero"`     // commits of our own to a primary
+	Disk     Disk              `json:"disk,omitzero"`
 	Job      Job               `json:"job"`
 	Kept     Kept              `json:"kept,omitzero"`
 }
@@ -97,6 +99,43 @@ type Kept struct {
 	Text    string   `json:"text,omitempty"`    // what it holds, for people
 	Named   bool     `json:"named,omitempty"`   // Text names tables
 	Overdue []string `json:"overdue,omitempty"` // ids of what is kept longer than the spec asks for
+}
+
+// Probe is what small writes tell that are made one at a time, each when the last has come back.
+type Probe struct {
+	OKAt    Instant       `json:"ok_at,omitempty"` // when the last that succeeded was sent
+	Took    time.Duration `json:"took,omitempty"`  // those that succeeded, the last ones counting most
+	Since   Instant       `json:"since,omitempty"` // when the first was sent that none has succeeded after; 0: nothing is open
+	Pending bool          `json:"pending,omitempty"`
+	Err     string        `json:"err,omitempty"`  // of the last one that ended; empty when it succeeded
+	Code    string        `json:"code,omitempty"` // its SQLSTATE
+}
+
+// Open is for how long no write has succeeded.
+func (p Probe) Open(now Instant) time.Duration {
+	if p.Since == 0 {
+		return 0
+	}
+	return now.Sub(p.Since)
+}
+
+// Disk is what the agent learns of the volumes itself, without PostgreSQL.
+type Disk struct {
+	Test    Probe `json:"test,omitzero"` // a small file written and flushed beside the WAL, then beside the data
+	Data    Room  `json:"data,omitzero"`
+	WAL     Room  `json:"wal,omitzero"`
+	Segment int64 `json:"segment,omitempty"` // bytes of a file of WAL
+}
+
+// scarce: little is left of a volume: a twentieth, but no more than 64 and no less than 4 segments.
+func (k Disk) scarce(r Room) bool {
+	return r.Size != 0 && r.Free < max(4*k.Segment, min(r.Size/20, 64*k.Segment))
+}
+
+// Room is a file system's space in bytes; a Size of 0 is not known.
+type Room struct {
+	Free int64 `json:"free,omitempty"`
+	Size int64 `json:"size,omitempty"`
 }
 
 // Warden is the state of postgres' parent. Empty is only meaningful when Alive.
@@ -197,6 +236,10 @@ type Instance struct {
 	Slots     []Slot   `json:"slots,omitempty"`
 	Roles     bool     `json:"roles,omitempty"` // pgherd's roles exist
 
+	Sessions    int   `json:"sessions,omitempty"`     // connected to databases
+	SessionsMax int   `json:"sessions_max,omitempty"` // those that are not reserved
+	Corrupt     int64 `json:"corrupt,omitempty"`      // pages whose checksum was wrong, as the statistics have it
+
 	Pending       []string       `json:"pending,omitempty"`        // settings that wait for a restart
 	Limits        map[string]int `json:"limits,omitempty"`         // ordered settings in effect (max_connections, ...)
 	PrimaryLimits map[string]int `json:"primary_limits,omitempty"` // the same as pg_control has them from the primary
@@ -289,4 +332,5 @@ type Peer struct {
 	Stopping  bool          `json:"stopping,omitempty"`  // its agent was told to end
 	Rejected  bool          `json:"rejected"`            // it fell back to its last good parameters
 	Unwatched bool          `json:"unwatched,omitempty"` // Report.Unwatched
+	Unwell    bool          `json:"unwell,omitempty"`    // Report.Unwell
 }

@@ -1,4 +1,4 @@
-// Package invariant says what must always hold: I1 to I13, once, in code that the
+// Package invariant says what must always hold: I1 to I14, once, in code that the
 // simulator checks after every event, `pgherd replay` and the lab check on journals, and
 // the running agent checks on each of its own ticks (read-only: it raises a condition).
 //

@@ -13,7 +13,7 @@ import (
 
 // Violation is one invariant that does not hold.
 type Violation struct {
-	ID   string `json:"id"` // "I1" ... "I13"
+	ID   string `json:"id"` // "I1" ... "I14"
 	Text string `json:"text"`
 }
 
@@ -37,7 +37,7 @@ func (f *found) add(id, format string, args ...any) {
 	*f = append(*f, Violation{id, fmt.Sprintf(format, args...)})
 }
 
-// Tick checks what one member's decision shows by itself: I3 to I6, I9, I12.
+// Tick checks what one member's decision shows by itself: I3 to I6, I9, I12, I14.
 func Tick(d Decision) []Violation {
 	var f found
 	f.trust(&d)
@@ -46,6 +46,7 @@ func Tick(d Decision) []Violation {
 	f.guards(&d)
 	f.oneDisruption(&d)
 	f.reasons(&d)
+	f.health(&d)
 	return f
 }
 
@@ -159,6 +160,30 @@ func (f *found) reasons(d *Decision) {
 		return
 	}
 	f.add("I12", "nothing is done and nothing is said, while PostgreSQL is %s and %q leads", d.View.Local.Instance.State, d.View.Store.Lease.Holder)
+}
+
+// I14: a primary is given up for its health only after the patience that its flaps ask for, and
+// only when somebody could take over; whose disk refuses takes no lease; and a lease is not renewed
+// over processes that a fence could not end.
+func (f *found) health(d *Decision) {
+	v, l := &d.View, &d.View.Local
+	patience := min(v.Store.Spec.HealthRules().WriteTimeout.D()<<max(0, min(v.Store.Lease.Flaps, 6)), 10*time.Minute)
+	for _, s := range d.Plan.Steps {
+		switch {
+		case s.Kind == core.StepFence && s.Why.Code == "ill":
+			if waited := max(l.Probe.Open(v.Now), l.Disk.Test.Open(v.Now)); waited <= patience {
+				f.add("I14", "PostgreSQL is given up after %s, patience is %s", waited, patience)
+			}
+			if !slices.ContainsFunc(v.Peers, func(p core.Peer) bool { return p.Known && p.Err == "" && !p.Unwell && p.Instance.Standby() }) {
+				f.add("I14", "PostgreSQL is given up, and nobody can take over")
+			}
+		case s.Kind != core.StepPutLease || s.Lease.Holder != v.Self || s.Lease.Released:
+		case s.Lease.Term > v.Store.Lease.Term && l.Disk.Test.Err != "" && s.Why.Code != "forced":
+			f.add("I14", "term %d is taken with a disk that refuses: %s", s.Lease.Term, l.Disk.Test.Err)
+		case s.Lease.Term == v.Store.Lease.Term && l.Warden.Alive && l.Warden.Fenced && !l.Warden.Empty:
+			f.add("I14", "term %d is renewed over processes that were to be killed", s.Lease.Term)
+		}
+	}
 }
 
 // healthy: a trusted primary, a standby that streams, or a standby whose leader is known.

@@ -27,6 +27,7 @@ type LocalSource struct {
 	Held     func() bool                                              // so too
 	Mount    MountCheck
 
+	health   health
 	flight   flight
 	answered int // the postmaster that gave facts last; only the read touches it
 	mu       sync.Mutex
@@ -75,6 +76,7 @@ func (s *LocalSource) view() core.Local {
 			l.Instance.State, l.Instance.Primary = core.StateUnknown, false
 		}
 	}
+	s.look(&l)
 	return l
 }
 
@@ -270,6 +272,7 @@ func running(f postgres.Facts) core.Instance {
 		ReplayDone: f.ReplayAtEnd, Receiver: f.Receiver != nil,
 		Streaming: f.Receiver != nil && f.Receiver.Status == "streaming",
 		Pending:   f.PendingRestart, Limits: limitsOf(f.Settings), Roles: f.Roles,
+		Sessions: f.Sessions, SessionsMax: unreserved(f), Corrupt: f.Corrupt,
 	}
 	if i.Primary {
 		i.ReceivedLSN, i.ReplayLSN = 0, 0
@@ -287,6 +290,16 @@ func running(f postgres.Facts) core.Instance {
 		}
 	}
 	return i
+}
+
+// unreserved is how many sessions there may be of those who are no superusers; 0 where not known.
+func unreserved(f postgres.Facts) int {
+	all, err := strconv.Atoi(f.Setting("max_connections"))
+	reserved, err2 := strconv.Atoi(f.Setting("superuser_reserved_connections"))
+	if err != nil || err2 != nil {
+		return 0
+	}
+	return all - reserved
 }
 
 // lastKnown is the timeline and last record of stopped data.

@@ -120,7 +120,7 @@ func (o *onePeer) view(name string, now core.Instant) core.Peer {
 	return core.Peer{
 		Name: name, Known: o.known, Age: time.Duration(now - o.sent), Err: o.err,
 		Instance: o.last.Instance, Job: o.last.Job, Term: o.last.Term, Beat: o.last.Beat,
-		Vacant: o.last.Vacant, Rejected: o.last.Rejected, Stopping: o.last.Stopping, Unwatched: o.last.Unwatched,
+		Vacant: o.last.Vacant, Rejected: o.last.Rejected, Stopping: o.last.Stopping, Unwatched: o.last.Unwatched, Unwell: o.last.Unwell,
 	}
 }
 

@@ -17,6 +17,7 @@ type Status struct {
 	Rejected  bool          `json:"rejected"`
 	Stopping  bool          `json:"stopping,omitempty"`
 	Unwatched bool          `json:"unwatched,omitempty"` // its watchdog is required and cannot be had
+	Unwell    bool          `json:"unwell,omitempty"`    // its disks do not take a small write
 
 	Generation uint64 `json:"generation,omitempty"` // of the store that it last read; see core.ClusterRecord
 	Belongs    uint64 `json:"belongs,omitempty"`    // generation that it belongs or is promised to

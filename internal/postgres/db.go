@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -50,8 +51,13 @@ func (db *DB) drop() {
 func (db *DB) dial(ctx context.Context) (*pgx.Conn, error) { return db.dialTo(ctx, "postgres") }
 
 func (db *DB) dialTo(ctx context.Context, database string) (*pgx.Conn, error) {
+	return dialLocal(ctx, db.in, database, nil)
+}
+
+// dialLocal opens a superuser's session, with settings of its own besides those of all.
+func dialLocal(ctx context.Context, in Instance, database string, own map[string]string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable passfile=/dev/null",
-		quoteConnInfo(db.in.SocketDir), db.in.Port, quoteConnInfo(db.in.superuser()), quoteConnInfo(database)))
+		quoteConnInfo(in.SocketDir), in.Port, quoteConnInfo(in.superuser()), quoteConnInfo(database)))
 	if err != nil {
 		return nil, fmt.Errorf("local PostgreSQL: %w", err)
 	}
@@ -64,6 +70,7 @@ func (db *DB) dialTo(ctx context.Context, database string) (*pgx.Conn, error) {
 		// Our own few writes must never wait for a standby: they are repeated when lost.
 		"synchronous_commit": "local",
 	}
+	maps.Copy(cfg.RuntimeParams, own)
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("local PostgreSQL: %w", err)

@@ -58,3 +58,48 @@ func isMountPoint(dir string) (bool, error) {
 	}
 	return own.Dev != parent.Dev, nil
 }
+
+// Room is the space of the file system that holds dir: free for this process, and in all.
+func Room(dir string) (free, size int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+}
+
+// Volumes are the directories that a server writes to: WAL first.
+func (in Instance) Volumes() (wal, data string) { return in.path("pg_wal"), in.DataDir }
+
+// TestWrite writes a block to a file without a name in dir and flushes it. It may hang for as long as
+// the device does. A volume without space is no error of the device: Room tells it.
+func TestWrite(dir string) error {
+	f, err := nameless(dir)
+	if err != nil {
+		return noError(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 4096)); err != nil {
+		return noError(err)
+	}
+	return noError(f.Sync())
+}
+
+// nameless makes a file that is gone when it is closed; where the file system cannot, one that was removed.
+func nameless(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_WRONLY|unix.O_TMPFILE, 0o600)
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return f, err
+	}
+	if f, err = os.CreateTemp(dir, "pgherd-test-*"); err == nil {
+		err = os.Remove(f.Name())
+	}
+	return f, err
+}
+
+func noError(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

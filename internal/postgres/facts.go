@@ -44,6 +44,9 @@ type Facts struct {
 	PendingRestart []string `json:"pending_restart"`
 	// Settings are current values, in the unit of pg_settings, of FactSettings.
 	Settings map[string]string `json:"settings"`
+	// What is asked now and then only: see vitalsSQL.
+	Sessions int   `json:"-"` // connected to databases
+	Corrupt  int64 `json:"-"` // pages with a wrong checksum, as the statistics have it
 	// ConfigLoaded is when the server's configuration was last read.
 	ConfigLoaded time.Time `json:"config_loaded"`
 }
@@ -105,5 +108,5 @@ var FactSettings = []string{
 	"max_locks_per_transaction", "max_replication_slots", "wal_level", "wal_segment_size",
 	"synchronous_standby_names", "synchronous_commit", "primary_conninfo", "primary_slot_name",
 	"listen_addresses", "port", "fsync", "full_page_writes", "wal_log_hints", "data_checksums",
-	"ssl", "cluster_name", "hot_standby", "hot_standby_feedback",
+	"superuser_reserved_connections", "ssl", "cluster_name", "hot_standby", "hot_standby_feedback",
 }

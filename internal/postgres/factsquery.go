@@ -53,11 +53,34 @@ SELECT coalesce((SELECT json_object_agg(name, setting) FROM s WHERE name = ANY (
        coalesce((SELECT json_agg(name ORDER BY name) FROM s WHERE pending_restart), '[]')::text
   FROM (SELECT 1) one`
 
+// vitalsSQL reads the statistics of every database, which changes slowly and costs half as much as
+// all facts together. (Sessions are counted by database: WAL senders have none.)
+const (
+	vitalsSQL = "SELECT coalesce(sum(numbackends), 0)::int, coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database WHERE datid <> 0"
+	vitalsAge = 5 * time.Second
+)
+
+// addVitals fills in what is asked every few seconds only.
+func (db *DB) addVitals(ctx context.Context, c *pgx.Conn, f *Facts) error {
+	if db.seen.vitalsAt.IsZero() || time.Since(db.seen.vitalsAt) > vitalsAge {
+		if err := c.QueryRow(ctx, vitalsSQL).Scan(&db.seen.sessions, &db.seen.corrupt); err != nil {
+			return err
+		}
+		db.seen.vitalsAt = time.Now()
+	}
+	f.Sessions, f.Corrupt = db.seen.sessions, db.seen.corrupt
+	return nil
+}
+
 // settingsSeen is the last answer to settingsSQL and what it belongs to.
 type settingsSeen struct {
 	loaded   time.Time
 	settings map[string]string
 	pending  []string
+
+	vitalsAt time.Time
+	sessions int
+	corrupt  int64
 }
 
 // Facts asks the server everything that decisions rest on.
@@ -77,7 +100,10 @@ func (db *DB) Facts(ctx context.Context) (Facts, error) {
 		if err := json.Unmarshal(text, &f); err != nil {
 			return err
 		}
-		return db.addSettings(ctx, c, &f)
+		if err := db.addSettings(ctx, c, &f); err != nil {
+			return err
+		}
+		return db.addVitals(ctx, c, &f)
 	})
 	if err != nil {
 		return Facts{}, fmt.Errorf("facts: %w", err)
@@ -93,7 +119,8 @@ func (db *DB) addSettings(ctx context.Context, c *pgx.Conn, f *Facts) error {
 			FactSettings).Scan(&settings, &pending); err != nil {
 			return err
 		}
-		seen := settingsSeen{loaded: f.ConfigLoaded}
+		seen := db.seen
+		seen.loaded, seen.settings, seen.pending = f.ConfigLoaded, nil, nil
 		if err := json.Unmarshal(settings, &seen.settings); err != nil {
 			return err
 		}

@@ -35,6 +35,11 @@ type agent struct {
 	factsAt  time.Duration
 	readAt   core.Instant
 
+	commits, test  trust.Prober
+	open, openTest int // number of the attempt that hangs; 0: none
+	openEpoch      int // of the server that was asked
+	writes         bool
+
 	confKey, follows string
 	good             map[string]string
 	job              core.Job
@@ -72,6 +77,7 @@ func (a *agent) start() {
 	n := a.n
 	group := a.group
 	*a = agent{n: n, group: group, up: true, peers: make([]peerView, n.w.o.Members), data: n.pg.data, good: a.good}
+	a.commits.Every, a.test.Every = time.Second, 5*time.Second
 	if !n.warden.alive {
 		a.reconnect()
 	}

@@ -16,8 +16,9 @@ type FaultKind string
 const (
 	KillPostgres   FaultKind = "kill_postgres"
 	FreezePostgres FaultKind = "freeze_postgres"
-	HangFsync      FaultKind = "hang_fsync" // processes cannot be killed while it lasts
-	WALFull        FaultKind = "wal_full"   // PANIC, and no start while it lasts
+	HangFsync      FaultKind = "hang_fsync"  // processes cannot be killed while it lasts
+	WALFull        FaultKind = "wal_full"    // PANIC, and no start while it lasts
+	DeadDevice     FaultKind = "dead_device" // of the data: what is in memory goes on, nothing starts
 	KillAgent      FaultKind = "kill_agent"
 	KillVoters     FaultKind = "kill_voters" // agents die right after they have voted, and come back
 	FreezeAgent    FaultKind = "freeze_agent"
@@ -75,7 +76,7 @@ func (f Fault) String() string {
 
 // allowedFaults leaves out what a cluster of this kind cannot bear by its own promises.
 func allowedFaults(o *Options) []FaultKind {
-	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, KillVoters, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
+	list := []FaultKind{KillPostgres, FreezePostgres, HangFsync, WALFull, KillAgent, KillVoters, DeadDevice, FreezeAgent, FreezeNode, PowerOff, PowerOffAll, CutPair, CutOneWay,
 		Isolate, IsolateIn, IsolateOut, Split, Bridge, Loss, SlowNetwork, StallStore, DeposeStore, StaleStore, SlowPromotion, SlowReplay, SlowStop, SlowStart, SlowReads, LoseSlot,
 		Switchover, RestartAll, Reinit, Pause, StopAgent, ChangeK, ChangeTTL}
 	if o.Durability == spec.DurabilitySync {
@@ -171,7 +172,7 @@ func (w *World) inject(list []Fault) (undos *[]*undo) {
 func (w *World) apply(f Fault) (end func()) {
 	n := w.nodes[f.Node]
 	switch f.Kind {
-	case KillPostgres, FreezePostgres, HangFsync, WALFull, WipeData, LoseSlot:
+	case KillPostgres, FreezePostgres, HangFsync, WALFull, DeadDevice, WipeData, LoseSlot:
 		return n.pg.fault(f)
 	case KillAgent, FreezeAgent, KillWarden, FreezeWarden, FreezeNode, HideNode, LoseWatchdog, PowerOff, StopAgent:
 		return n.fault(f)

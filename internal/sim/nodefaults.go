@@ -192,6 +192,9 @@ func (p *server) fault(f Fault) (end func()) {
 	case HangFsync:
 		p.hung++
 		return func() { p.hung-- }
+	case DeadDevice:
+		p.dead++
+		return func() { p.dead-- }
 	case WALFull:
 		if p.full++; p.open {
 			p.exited("exit code 1")

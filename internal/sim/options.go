@@ -23,6 +23,7 @@ type Options struct {
 	TTL        time.Duration
 	Renew      time.Duration
 	Margin     time.Duration
+	Patience   time.Duration // health.write_timeout
 	Tags       []spec.Tags
 	PPM        []int64 // how much faster each clock runs, in millionths
 	External   bool    // the store is on hosts of its own
@@ -79,6 +80,11 @@ func draw(r, dogs *rand.Rand, p Pinned) Options {
 	drawWatchdog(dogs, &o)
 	drawSwarm(r, &o)
 	focusOnWatchdog(dogs, &o)
+	o.Patience = pick(r, 3*time.Second, 3*time.Second, 5*time.Second, 10*time.Second)
+	if r.IntN(30) == 0 { // illness alone, for longer than any patience: see watchIll
+		o.Faults = []FaultKind{HangFsync, FreezePostgres, DeadDevice}
+		o.Gap, o.Length, o.TailOneIn = 20*time.Second, 40*time.Second, 0
+	}
 	if p.NoFaults {
 		o.Faults = nil
 	}
@@ -154,7 +160,7 @@ func drawSwarm(r *rand.Rand, o *Options) {
 func (o Options) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "members %d (witness %v, fresh %v), clients %d, %s k=%d strict=%v max_lag=%d\n", o.Members, o.Witness, o.Fresh, o.Clients, o.Durability, o.K, o.Strict, o.MaxLag)
-	fmt.Fprintf(&b, "crash_recovery_max %s, ttl %s renew %s margin %s, clocks %v ppm, store external %v\n", o.Recovery, o.TTL, o.Renew, o.Margin, o.PPM, o.External)
+	fmt.Fprintf(&b, "crash_recovery_max %s, ttl %s renew %s margin %s write_timeout %s, clocks %v ppm, store external %v\n", o.Recovery, o.TTL, o.Renew, o.Margin, o.Patience, o.PPM, o.External)
 	fmt.Fprintf(&b, "latency %s, tail %s one in %d, tcp timeout %s, promote %s, stop %s, start %s, clone %s, reload %s, think %s\n",
 		o.Latency, o.Tail, o.TailOneIn, o.TCPTimeout, o.Promote, o.Stop, o.Start, o.Clone, o.Reload, o.Think)
 	for i, t := range o.Tags {

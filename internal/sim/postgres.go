@@ -45,7 +45,7 @@ type server struct {
 	waiting   []commit
 
 	// Faults.
-	full, hung int // start fails; fsync hangs
+	full, hung, dead int // start fails; fsync hangs; the device under the data refuses
 }
 
 // commit is a client's write that waits for its acknowledgement.
@@ -145,7 +145,7 @@ func (p *server) start() {
 	p.receiver = receiver{}
 	w.note(p.n, "start", len(p.wal), "PostgreSQL starts, standby %v, %d records, control %q", p.signal, len(p.wal), p.control)
 	d := 30*time.Millisecond + w.upTo(min(w.o.Start+w.startSlow, startMax))
-	if p.full > 0 {
+	if p.full > 0 || p.dead > 0 {
 		p.group.after(d/4, func() { p.exited("exit code 1") })
 		return
 	}

@@ -60,6 +60,7 @@ func RunWith(seed uint64, o Options, faults []Fault, tell *story) Result {
 	w := newWorld(o, seed)
 	w.story = tell
 	undos := w.inject(faults)
+	w.watchIll()
 	w.run(faultsEnd)
 	w.heal(*undos)
 	w.run(runEnd)
@@ -102,7 +103,7 @@ func (w *World) finish() {
 	}
 	bound := leaderMax
 	for _, f := range w.o.Faults {
-		if slices.Contains([]FaultKind{WALFull, KillPostgres, FreezeWarden, SlowPromotion, SlowStop}, f) {
+		if slices.Contains([]FaultKind{WALFull, DeadDevice, KillPostgres, FreezeWarden, SlowPromotion, SlowStop}, f) {
 			bound = patientMax
 		}
 	}

@@ -56,6 +56,7 @@ func (w *World) found() {
 		Lease:      spec.Lease{TTL: spec.Duration(w.o.TTL), Renew: spec.Duration(w.o.Renew), Margin: spec.Duration(w.o.Margin)},
 		Durability: w.o.Durability, SyncStandbys: w.o.K, Strict: w.o.Strict, MaxLagBytes: w.o.MaxLag, CrashRecoveryMax: spec.Duration(w.o.Recovery),
 		Forks:    spec.Forks{Keep: spec.Duration(time.Hour), MaxBytes: 1 << 30, Aside: (w.o.Members + len(w.o.Faults)) % 3},
+		Health:   spec.Health{WriteTimeout: spec.Duration(w.o.Patience), Failover: true},
 		Postgres: spec.ClusterPostgres{Parameters: map[string]string{"max_connections": "100"}},
 	}
 	s.Cluster = core.ClusterRecord{ID: clusterID, BootstrapBy: memberNames[0]}

@@ -28,11 +28,12 @@ type status struct {
 	vacant, rejected bool
 	stopping         bool
 	unwatched        bool
+	unwell           bool
 }
 
 func (a *agent) status() status {
 	r := &a.report
-	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping, unwatched: r.Unwatched}
+	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping, unwatched: r.Unwatched, unwell: r.Unwell}
 }
 
 // How old facts may be that are given to others: as in agent/status.go.
@@ -148,6 +149,7 @@ func (a *agent) look(v *core.View) {
 	v.Store.Err = a.storeErr
 	if !n.witness {
 		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Held: n.pg.conf.Hold, Good: a.good, Kept: n.pg.kept()}
+		a.probe(&v.Local)
 	}
 	v.Local.Job = a.job
 	for i := range v.Store.Members {
@@ -162,7 +164,7 @@ func (a *agent) look(v *core.View) {
 func (p *peerView) view(name string, now core.Instant) core.Peer {
 	s := &p.status
 	return core.Peer{Name: name, Known: p.known, Age: now.Sub(p.sent), Err: p.err, Instance: s.instance, Job: s.job,
-		Term: s.term, Beat: s.beat, Vacant: s.vacant, Rejected: s.rejected, Stopping: s.stopping, Unwatched: s.unwatched}
+		Term: s.term, Beat: s.beat, Vacant: s.vacant, Rejected: s.rejected, Stopping: s.stopping, Unwatched: s.unwatched, Unwell: s.unwell}
 }
 
 // ask sends a question to every other member that has none open.

@@ -50,6 +50,8 @@ type World struct {
 
 	lastLease core.LeaseRecord // when the store was wiped
 	askedAt   time.Duration    // when members were last asked to leave a lost store
+
+	illSince time.Duration // since when the holder is ill and nothing else is wrong; 0: it is not so
 }
 
 // node is one host with a member on it.

@@ -22,6 +22,7 @@ type Cluster struct {
 	// records of before it was known: the default.
 	CrashRecoveryMax Duration        `yaml:"crash_recovery_max" json:"crash_recovery_max,omitempty"`
 	Forks            Forks           `yaml:"forks" json:"forks,omitzero"`
+	Health           Health          `yaml:"health" json:"health,omitzero"`
 	Postgres         ClusterPostgres `yaml:"postgres" json:"postgres"`
 }
 
@@ -32,6 +33,13 @@ type Forks struct {
 	MaxBytes int64    `yaml:"max_bytes" json:"max_bytes"`                 // saved WAL of one member, the oldest goes first; the newest always stays
 	Aside    int      `yaml:"aside" json:"aside"`                         // data directories that were set aside by clones
 	Discard  bool     `yaml:"discard,omitempty" json:"discard,omitempty"` // replace diverged WAL without saving it
+}
+
+// Health says when a primary that runs is given up. Whoever reads it takes HealthRules: a spec
+// that an older version wrote has none.
+type Health struct {
+	WriteTimeout Duration `yaml:"write_timeout" json:"write_timeout"` // no commit for so long; from 3s, default 10s
+	Failover     bool     `yaml:"failover" json:"failover"`           // default true; false: only tell
 }
 
 // Lease holds the timing of leadership. Beat < TTL - Margin, TTL ≥ 3 s.

@@ -16,6 +16,7 @@ func DefaultCluster() Cluster {
 		MaxLagBytes:      16 << 20,
 		CrashRecoveryMax: Duration(30 * time.Second),
 		Forks:            Forks{Keep: Duration(720 * time.Hour), MaxBytes: 10 << 30, Aside: 2},
+		Health:           Health{WriteTimeout: Duration(10 * time.Second), Failover: true},
 		Postgres: ClusterPostgres{
 			Parameters: map[string]string{
 				"max_connections":           "100",
@@ -81,6 +82,7 @@ func (f Forks) check(p *problems) {
 func (c Cluster) check(p *problems) {
 	c.Lease.check(p)
 	c.Retention().check(p)
+	c.HealthRules().check(p)
 	if c.Durability != DurabilitySync && c.Durability != DurabilityAsync {
 		p.add("durability", "", "%q: want sync or async", c.Durability)
 	}
@@ -106,6 +108,21 @@ func (c Cluster) check(p *problems) {
 	}
 	for i, r := range c.Postgres.HBA {
 		r.check(p, indexed("postgres.hba", i))
+	}
+}
+
+// HealthRules is Health, or the defaults in a spec that has none.
+func (c Cluster) HealthRules() Health {
+	if c.Health == (Health{}) {
+		return Health{WriteTimeout: Duration(10 * time.Second), Failover: true}
+	}
+	return c.Health
+}
+
+// A flush that takes a few seconds is everyday on disks that are shared.
+func (h Health) check(p *problems) {
+	if t := h.WriteTimeout.D(); t < 3*time.Second || t > 5*time.Minute {
+		p.add("health.write_timeout", "", "%s: want 3s to 5m", t)
 	}
 }
 

@@ -281,3 +281,28 @@ func TestForksOfAnOlderSpecAreTheDefaults(t *testing.T) {
 		}
 	}
 }
+
+// A spec that an older version wrote says nothing of health: it must mean the defaults, never "give
+// nobody up".
+func TestHealthOfAnOlderSpecIsTheDefault(t *testing.T) {
+	old := DefaultCluster()
+	old.Health = Health{}
+	if old.HealthRules() != DefaultCluster().Health {
+		t.Errorf("%+v", old.HealthRules())
+	}
+	if err := old.Validate(); err != nil {
+		t.Error(err)
+	}
+	if changes := Diff(old, DefaultCluster()); len(changes) != 0 {
+		t.Errorf("the defaults are no change: %v", changes)
+	}
+	next, err := old.Set("health.failover", "false")
+	if want := (Health{WriteTimeout: DefaultCluster().Health.WriteTimeout}); err != nil || next.Health != want {
+		t.Errorf("set one of them: %+v, %v", next.Health, err)
+	}
+	for _, value := range []string{"2s", "6m"} {
+		if _, err := old.Set("health.write_timeout", value); err == nil {
+			t.Errorf("health.write_timeout=%s was taken", value)
+		}
+	}
+}

@@ -93,6 +93,7 @@ func (c Cluster) clone() Cluster {
 		parameters = map[string]string{}
 	}
 	c.Postgres.Parameters = parameters
+	c.Health = c.HealthRules() // one of them is set: the other keeps its default
 	c.Postgres.HBA = slices.Clone(c.Postgres.HBA)
 	c.Forks = c.Retention()
 	return c

@@ -13,7 +13,7 @@ var operations = []Entry{
 	{Number: 40, Name: "conn-storm",
 		Fault:   "2000 clients for 200 connections, and every WAL sender of the primary taken",
 		Happens: "the agent still sees and acts: no failover, and a switchover in the middle of it succeeds",
-		Sees:    "the clients' errors"},
+		Sees:    "the clients' errors; `connections_exhausted`"},
 	{Name: "planned-switchover", CI: true,
 		Fault:   "`pgherd switchover` under load, there and back",
 		Happens: "checkpoint, fast stop, proof by the control file, hand-over, promotion; no acknowledged commit is lost",

@@ -157,6 +157,11 @@ func (c *Cluster) Broken() string {
 	if len(s.Members) != len(c.Members) {
 		return fmt.Sprintf("%d of %d members are known", len(s.Members), len(c.Members))
 	}
+	for _, code := range []core.Code{core.CondWriteHangs, core.CondNotAnswering, core.CondDiskFailed, core.CondUnkillable} {
+		if Has(s, code) {
+			return "somebody shows " + string(code) // who leads without being able to write is no leader
+		}
+	}
 	primary := api.MemberStatus{}
 	for _, m := range s.Members {
 		if m.Role == api.RolePrimary && m.State == api.StateRunning {
