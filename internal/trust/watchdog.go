@@ -40,9 +40,11 @@ func (w *Watchdog) Feed(now core.Instant, empty bool) (feed bool, next core.Inst
 	if now > last && !empty {
 		return false, 0
 	}
-	next = now.Add(w.Timeout / 4)
-	if now < last {
-		next = min(next, last)
+	next = now.Add(w.Timeout / 8)
+	// Timers fire late. One that was set to the last moment would miss it, and the device fire an
+	// eighth earlier, perhaps before the warden has killed.
+	if aim := last.Add(-w.Timeout / 32); now < aim {
+		next = min(next, aim)
 	}
 	return true, next
 }

@@ -32,7 +32,7 @@ func TestWatchdogFiresBetweenTheDeadlineAndTheNextLeader(t *testing.T) {
 			}
 			fed = next
 		}
-		if want := p.Deadline.Add(margin / 2); fires != want {
+		if want := p.Deadline.Add(margin / 2); fires > want || fires < want.Add(-w.Timeout/32) {
 			t.Errorf("ttl %s, margin %s: fires at %s, want %s", ttl, margin, time.Duration(fires), time.Duration(want))
 		}
 	}
@@ -47,12 +47,12 @@ func TestWatchdogIsNotFedOnATrustThatEnds(t *testing.T) {
 		feed  bool
 		next  core.Instant
 	}{
-		{5000 * ms, false, true, 5750 * ms},
-		{7000 * ms, false, true, 7500 * ms}, // the last moment, not a quarter later
-		{7500 * ms, false, true, 8250 * ms},
+		{5000 * ms, false, true, 5375 * ms},
+		{7200 * ms, false, true, 7500*ms - 3000*ms/32}, // just before the last moment, not an eighth later
+		{7500 * ms, false, true, 7875 * ms},
 		{7501 * ms, false, false, 0},
 		{12_000 * ms, false, false, 0},
-		{12_000 * ms, true, true, 12_750 * ms}, // nothing is left that could write
+		{12_000 * ms, true, true, 12_375 * ms}, // nothing is left that could write
 	} {
 		if feed, next := w.Feed(c.now, c.empty); feed != c.feed || next != c.next {
 			t.Errorf("%+v: %v, next %d", c, feed, next/ms)
