@@ -351,7 +351,10 @@ func (j *judge) enough() (bool, string) {
 	case len(missing) == 0 && best.Timeline <= known:
 		return true, "all data members answer with their data"
 	case len(missing) == 0:
-		return false, fmt.Sprintf("all data members answer, but the data of %s is on timeline %d, newer than the newest records: the furthest must lead", j.v.Furthest, best.Timeline)
+		// Whoever opened that timeline had been elected, and had all that was acknowledged. The newest
+		// records do not know of it, so the usual rules could choose another.
+		j.v.Leader = j.v.Furthest
+		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
 	case slices.Contains(have, l.Holder):

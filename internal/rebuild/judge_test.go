@@ -184,7 +184,7 @@ func TestJudge(t *testing.T) {
 		}, "", "", false, "were enough to go on without the others", "n1", "n1"},
 		"data newer than all records": {func(w *world) {
 			w.change("n3", func(a *Answer) { a.Instance.Timeline = 3 })
-		}, "", "", false, "newer than the newest records", "n3", "n3"},
+		}, "", "", true, "newer than the newest records", "n3", "n3"},
 		"data of another system is nobody's": {func(w *world) {
 			w.change("n1", func(a *Answer) { a.Data.SystemID = "8" })
 		}, "", "", true, "enough of n2, n3", "", "n2"},

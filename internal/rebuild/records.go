@@ -43,8 +43,9 @@ func (v Verdict) Records(by, at string) (map[string]Raw, error) {
 func (v Verdict) firstLease() core.LeaseRecord {
 	was, s := v.view.Lease, v.view.Spec.Lease
 	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN,
-		Sync: was.Sync, Released: was.Released || was.Holder == "", Final: was.Final, Lost: was.Lost}
-	if v.Leader != "" && was.Holder != "" && was.Holder != v.Leader {
+		Sync: was.Sync, Released: was.Released || was.Holder == "", Final: was.Final, Lost: was.Lost,
+		Written: true} // its holder may have written what nobody of the set has, see core's wroteBefore
+	if v.Leader != "" && !v.Enough && was.Holder != "" && was.Holder != v.Leader {
 		loss := core.Loss{Member: was.Holder, Term: was.Term, To: was.LSN}
 		for _, r := range v.Rows {
 			if r.Name == v.Leader {
