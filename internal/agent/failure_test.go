@@ -45,13 +45,15 @@ func TestFailureIsKeptAsLongAsItMatters(t *testing.T) {
 		err  error
 		kept bool
 	}{
-		"a start, while it waits for its next try":        {core.StepStart, holder("n2"), steps(), nil, true},
-		"a start that succeeds":                           {core.StepStart, holder("n2"), steps(core.StepConfigure, core.StepStart), nil, false},
-		"a write of our lease, before the next one":       {core.StepPutLease, holder("n1"), steps(core.StepConfigure), nil, true},
-		"a write of our lease that succeeds":              {core.StepPutLease, holder("n1"), steps(core.StepPutLease), nil, false},
-		"a write of the lease, when another one holds it": {core.StepPutLease, holder("n2"), steps(), nil, false},
-		"a configuration, when a tick goes well":          {core.StepConfigure, holder("n2"), steps(), nil, false},
-		"a configuration that fails again":                {core.StepConfigure, holder("n2"), steps(core.StepConfigure), failure(core.StepConfigure, broken), true},
+		"a start, while it waits for its next try":             {core.StepStart, holder("n2"), steps(), nil, true},
+		"a start that succeeds":                                {core.StepStart, holder("n2"), steps(core.StepConfigure, core.StepStart), nil, false},
+		"a write of our lease, before the next one":            {core.StepPutLease, holder("n1"), steps(core.StepConfigure), nil, true},
+		"a write of our lease that succeeds":                   {core.StepPutLease, holder("n1"), steps(core.StepPutLease), nil, false},
+		"a write of the lease, when another one holds it":      {core.StepPutLease, holder("n2"), steps(), nil, false},
+		"a write of our lease, when something before it fails": {core.StepPutLease, holder("n1"), steps(core.StepPutOperation, core.StepPutLease), failure(core.StepPutOperation, broken), true},
+		"a write of our lease that succeeds before a failure":  {core.StepPutLease, holder("n1"), steps(core.StepPutLease, core.StepConfigure), failure(core.StepConfigure, broken), false},
+		"a configuration, when a tick goes well":               {core.StepConfigure, holder("n2"), steps(), nil, false},
+		"a configuration that fails again":                     {core.StepConfigure, holder("n2"), steps(core.StepConfigure), failure(core.StepConfigure, broken), true},
 	} {
 		a := &Agent{}
 		a.noteFailure(c.view, steps(c.kind), failure(c.kind, broken))

@@ -15,6 +15,11 @@ func (d *decider) vacant() bool {
 	if d.v.Store.LeaseRevision == 0 || d.lease.Released {
 		return true
 	}
+	if d.lease.Known > 0 && d.me.Ordinal > d.lease.Known {
+		// The holder may go on without the store by the word of all others that it knows (see failsafe).
+		d.say("holder_knows_us_not", "%s has not renewed its lease since this member joined: it may lead without asking this member", d.lease.Holder)
+		return false
+	}
 	expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())
 	if d.v.Now < expires {
 		d.wakeAt(expires)
@@ -268,11 +273,18 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 			names = append(names, name)
 		}
 	}
-	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost, Flaps: d.lease.Flaps}
+	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost, Flaps: d.lease.Flaps, Known: d.knownOrdinal()}
 	if len(names) > 0 && d.synchronous() {
 		l.Sync = d.anyOf(holder, names)
 	}
 	return l
+}
+
+func (d *decider) knownOrdinal() (highest int) {
+	for _, m := range d.v.Store.Members {
+		highest = max(highest, m.Ordinal)
+	}
+	return highest
 }
 
 func (d *decider) nextTimeline() wal.Timeline { return max(d.lease.Timeline, d.inst.Timeline) + 1 }

@@ -1,8 +1,19 @@
 package core
 
+import "time"
+
 // halfSpent says that half the trust that a word of this time gave is used up.
 func (d *decider) halfSpent(at Instant) bool {
 	return d.v.Now.Sub(at) > (d.timing().TTL.D()-d.timing().Margin.D())/2
+}
+
+// silentAfter is how old a tick's newest read of the store may be before the others are asked.
+const silentAfter = 300 * time.Millisecond
+
+// writes: a primary, or a server that was one under this deadline and is only slow to answer.
+func (d *decider) writes() bool {
+	w := d.v.Local.Warden
+	return d.inst.Primary || d.inst.State == StateUnknown && w.Alive && !w.Empty && w.Term == d.lease.Term && w.Deadline > d.v.Now
 }
 
 // failsafe: the store does not answer, and a healthy primary with it would be lost. It may go on
@@ -15,11 +26,15 @@ func (d *decider) halfSpent(at Instant) bool {
 // know what its predecessor may have sent to the store.
 func (d *decider) failsafe() {
 	s := &d.v.Store
-	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease // it may also answer reads and take no writes
-	if !silent || !d.halfSpent(s.RenewedAt) || !d.inst.Primary || !d.trusted() {
+	// It may also answer reads and take no writes. Where it is quick, a tick's own read is a moment old; to wait
+	// for its error would leave time for one question only.
+	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease || d.v.Now.Sub(s.ReadAt) > silentAfter
+	if !silent || d.v.Now.Sub(s.RenewedAt) < d.spec.Lease.Renew.D() || !d.writes() || !d.trusted() {
 		return
 	}
-	if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
+	if !d.halfSpent(s.RenewedAt) {
+		d.say("store_slow", "the store has not answered for %s: the others are asked to vouch before it matters", d.v.Now.Sub(s.ReadAt))
+	} else if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
 		d.condition(CondFailsafe, "the store does not answer; %s goes on by the word of all %d other members", d.v.Self, len(s.Members)-1)
 	} else if s.VouchErr != "" {
 		d.say("not_vouched", "the store does not answer, and not every other member vouches for this primary: %s", s.VouchErr)

@@ -83,6 +83,7 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next.Beat++
 	next.Sync, next.Lost = sync, d.lossesOpen()
 	next.TTL, next.Margin = d.lastingTiming()
+	next.Known = d.knownOrdinal()
 	if d.inst.Primary {
 		next.LSN, next.Written = d.inst.WriteLSN, true
 	}

@@ -27,6 +27,7 @@ func (d *decider) promote() {
 		return
 	}
 	if d.lease.Timeline <= d.inst.Timeline || d.v.Failed.Kind == StepPromote { // an earlier try may have taken the number
+		d.lease.Written = d.lease.Written || d.lease.Timeline <= d.inst.Timeline // this term's first promotion came to be
 		d.lease.Timeline = d.nextTimeline()
 		d.putRenewal(d.lease.Sync, because("timeline", "timeline %d is this promotion's, before it begins", d.lease.Timeline))
 		return

@@ -45,6 +45,7 @@ type LeaseRecord struct {
 	Timeline wal.Timeline `json:"timeline,omitempty"`
 	LSN      wal.LSN      `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
 	Sync     SyncSet      `json:"sync"`
+	Known    int          `json:"known,omitempty"`   // the highest ordinal of a member that the holder knew: see vacant
 	Written  bool         `json:"written,omitempty"` // the holder has been primary in this term
 	// Lost says which takeovers may have left commits behind that clients were told of. An entry
 	// stays until its member is back, and what it alone had is known.

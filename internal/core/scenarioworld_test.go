@@ -427,6 +427,7 @@ func (b *builder) lease(w words) {
 	w.number("revision", &s.LeaseRevision)
 	w.instant("seen", b.v.Now, &s.LeaseSeenAt)
 	w.flag("first", &s.LeaseFirst)
+	w.number("known", &s.Lease.Known)
 	w.number("renewedterm", &s.RenewedTerm)
 	w.instant("renewed", b.v.Now, &s.RenewedAt)
 	w.number("vouchedterm", &s.VouchedTerm)

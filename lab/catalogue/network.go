@@ -38,5 +38,5 @@ var network = []Entry{
 		Fault:   "30 % of all packets between members are lost",
 		Happens: "the store elects and loses leaders, so that the primary may have to stop at its deadline; one change of leadership at most, never two leaders; all comes back by itself",
 		Sees:    "`store_unreachable`, slow commits",
-		Limit:   "to go on while only half of the store's answers come in time is issue 4"},
+		Limit:   "the others' answers are lost as well as the store's, so the failsafe does not always carry it"},
 }
