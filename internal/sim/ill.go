@@ -72,7 +72,7 @@ func (p *server) ill() bool { return p.hung > 0 || p.dead > 0 || p.group.frozen 
 // lead, who is ill is replaced within the patience with it, a ttl, and what an election takes.
 func (w *World) watchIll() {
 	l := w.store.records.Lease
-	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || // a start has a bound of its own
+	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || n.pg.promoting || // a start has a bound of its own, a promotion none (docs/failures.md)
 		!w.calmBeside(n) {
 		w.illSince = 0
 	} else if w.illSince == 0 {

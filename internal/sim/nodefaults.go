@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -217,8 +218,9 @@ func (p *server) wipe() {
 	if p.n.witness || p.data.State != core.DataPresent {
 		return
 	}
-	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && l.Sync.K == 0 {
-		return // the only copy there is; nothing could bear that
+	followed := slices.ContainsFunc(p.senders, func(s sender) bool { return s.live })
+	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && (l.Sync.K == 0 || !followed) {
+		return // the only copy there is, or about to be declared so; nothing could bear that
 	}
 	for _, m := range p.n.w.nodes {
 		if m != p.n && !m.witness && (m.pg.data.State != core.DataPresent || m.agent.job.Running) {
