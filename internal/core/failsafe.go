@@ -1,14 +1,9 @@
 package core
 
-import "time"
-
 // halfSpent says that half the trust that a word of this time gave is used up.
 func (d *decider) halfSpent(at Instant) bool {
 	return d.v.Now.Sub(at) > (d.timing().TTL.D()-d.timing().Margin.D())/2
 }
-
-// silentAfter is how old a tick's newest read of the store may be before the others are asked.
-const silentAfter = 300 * time.Millisecond
 
 // writes: a primary, or a server that was one under this deadline and is only slow to answer.
 func (d *decider) writes() bool {
@@ -26,15 +21,13 @@ func (d *decider) writes() bool {
 // know what its predecessor may have sent to the store.
 func (d *decider) failsafe() {
 	s := &d.v.Store
-	// It may also answer reads and take no writes. Where it is quick, a tick's own read is a moment old; to wait
-	// for its error would leave time for one question only.
-	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease || d.v.Now.Sub(s.ReadAt) > silentAfter
-	if !silent || d.v.Now.Sub(s.RenewedAt) < d.spec.Lease.Renew.D() || !d.writes() || !d.trusted() {
+	// It may also answer reads and take no writes. Not earlier than at half the trust: the questions go before
+	// the renewal, and where one member is silent they would hold up each.
+	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease
+	if !silent || !d.halfSpent(s.RenewedAt) || !d.writes() || !d.trusted() {
 		return
 	}
-	if !d.halfSpent(s.RenewedAt) {
-		d.say("store_slow", "the store has not answered for %s: the others are asked to vouch before it matters", d.v.Now.Sub(s.ReadAt))
-	} else if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
+	if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
 		d.condition(CondFailsafe, "the store does not answer; %s goes on by the word of all %d other members", d.v.Self, len(s.Members)-1)
 	} else if s.VouchErr != "" {
 		d.say("not_vouched", "the store does not answer, and not every other member vouches for this primary: %s", s.VouchErr)
