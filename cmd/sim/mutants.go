@@ -107,7 +107,7 @@ var mutants = []mutant{
 	{"pause-ignored", "a paused cluster is acted upon", []edit{{decide, "case d.v.Store.Paused && !d.v.Stopping:", "case false:"}}},
 	// Health by a write.
 	{"hung-primary-keeps-lease", "a primary that cannot write is not given up", []edit{{ill, "\tif code == \"\" || d.inst.State", "\tif true || code == \"\" || d.inst.State"}}},
-	{"fences-without-successor", "a hung primary is killed although nobody can take over", []edit{{ill, "\tcase !ok || d.v.Store.Err != \"\" || d.v.Failed.Kind == StepPutLease: // without the store nobody can\n", "\tcase !ok && false:\n"}}},
+	{"fences-without-successor", "a hung primary is killed although nobody can take over", []edit{{ill, "\tcase !ok || d.storeSilent(): // without the store nobody can\n", "\tcase !ok && false:\n"}}},
 	{"unwell-candidate-leads", "a member whose disk refuses stands for election", []edit{{candidate, "d.unwatched() || d.report.Unwell && !d.forced()", "d.unwatched()"}}},
 	{"renews-while-unkillable", "the lease is renewed over processes that outlive SIGKILL", []edit{{lease, "\tif d.unkillable() {\n", "\tif false {\n"}}},
 	{"no-damping", "each member of a cluster of slow disks gives the lease up as soon as the first", []edit{{ill, "limit<<max(0, min(d.lease.Flaps, 6))", "limit"}}},

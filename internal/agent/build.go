@@ -187,7 +187,7 @@ func (a *Agent) buildLoop() {
 	}
 	a.runner.Ledger = stores
 	a.runner.Ask = func(ctx context.Context, m core.MemberRecord, v core.Vouch) error {
-		return a.peers.Vouch(ctx, net.JoinHostPort(m.Address, strconv.Itoa(m.APIPort)), v)
+		return a.peers.Vouch(ctx, apiAddress(m), v)
 	}
 	a.runner.Identity = act.Identity{ClusterID: a.id.ClusterID, SystemID: func() string { return a.latest().View.Store.Cluster.SystemID }}
 }

@@ -1,5 +1,10 @@
 package core
 
+// storeSilent: the store does not answer, or answers reads and takes no writes of ours.
+func (d *decider) storeSilent() bool {
+	return d.v.Store.Err != "" || d.v.Failed.Kind == StepPutLease
+}
+
 // halfSpent says that half the trust that a word of this time gave is used up.
 func (d *decider) halfSpent(at Instant) bool {
 	return d.v.Now.Sub(at) > (d.timing().TTL.D()-d.timing().Margin.D())/2
@@ -21,10 +26,9 @@ func (d *decider) writes() bool {
 // know what its predecessor may have sent to the store.
 func (d *decider) failsafe() {
 	s := &d.v.Store
-	// It may also answer reads and take no writes. Not earlier than at half the trust: the questions go before
-	// the renewal, and where one member is silent they would hold up each.
-	silent := s.Err != "" || d.v.Failed.Kind == StepPutLease
-	if !silent || !d.halfSpent(s.RenewedAt) || !d.writes() || !d.trusted() {
+	// Not earlier than at half the trust: the questions go before the renewal, and where one member is
+	// silent they would hold up each.
+	if !d.storeSilent() || !d.halfSpent(s.RenewedAt) || !d.writes() || !d.trusted() {
 		return
 	}
 	if s.VouchedTerm == d.lease.Term && s.VouchedAt > s.RenewedAt && s.VouchErr == "" {
@@ -36,9 +40,6 @@ func (d *decider) failsafe() {
 		d.wakeAt(due)
 		return
 	}
-	v := Vouch{Cluster: s.Cluster.ID, Holder: d.v.Self, Term: d.lease.Term, TTL: d.timing().TTL, Margin: d.timing().Margin}
-	for _, m := range s.Members {
-		v.Members = append(v.Members, Joining{m.Name, m.Ordinal})
-	}
+	v := Vouch{Cluster: s.Cluster.ID, Holder: d.v.Self, Term: d.lease.Term, TTL: d.timing().TTL, Margin: d.timing().Margin, Members: Joinings(s.Members)}
 	d.guarded(Step{Kind: StepVouch, Vouch: &v, Why: because("failsafe", "the store has taken no renewal for %s", d.v.Now.Sub(s.RenewedAt))})
 }

@@ -52,7 +52,7 @@ func (d *decider) yieldIll() bool {
 	switch {
 	case !d.spec.HealthRules().Failover:
 		d.say("health_failover_off", "%s for more than %s; health.failover is off: it stays primary", text, limit)
-	case !ok || d.v.Store.Err != "" || d.v.Failed.Kind == StepPutLease: // without the store nobody can
+	case !ok || d.storeSilent(): // without the store nobody can
 		d.say("no_successor", "%s for more than %s, and nobody can take over: it stays primary", text, limit)
 	default:
 		d.do(Step{Kind: StepFence, Why: because("ill", "%s: %s for more than %s, and %s can take over", code, text, limit, who)})

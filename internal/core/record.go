@@ -81,6 +81,14 @@ type Joining struct {
 	Ordinal int    `json:"ordinal"`
 }
 
+// Joinings names the joinings of members, in their order.
+func Joinings(members []MemberRecord) (out []Joining) {
+	for _, m := range members {
+		out = append(out, Joining{m.Name, m.Ordinal})
+	}
+	return out
+}
+
 // SyncSet says where acknowledged commits are: each is on the holder and on at least
 // K of Members. An empty set means: on the holder only.
 type SyncSet struct {

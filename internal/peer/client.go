@@ -53,12 +53,17 @@ func (c *Client) Status(ctx context.Context, hostport string) (Status, error) {
 
 // Vouch asks the member to vouch for our lease; nil is its promise.
 func (c *Client) Vouch(ctx context.Context, hostport string, v core.Vouch) error {
-	data, err := json.Marshal(v)
+	return c.Post(ctx, hostport, "/v1/vouch", v, &struct{}{})
+}
+
+// Post sends JSON to a path of another member's API and decodes its answer. An error does not say that
+// nothing was done there.
+func (c *Client) Post(ctx context.Context, hostport, path string, from, into any) error {
+	data, err := json.Marshal(from)
 	if err != nil {
 		return err
 	}
-	var promise struct{}
-	return c.call(ctx, http.MethodPost, hostport, "/v1/vouch", bytes.NewReader(data), &promise)
+	return c.call(ctx, http.MethodPost, hostport, path, bytes.NewReader(data), into)
 }
 
 // Get asks for any path of another member's API and decodes its JSON.

@@ -31,7 +31,7 @@ func (l *Ledger) Vouch(v core.Vouch, now core.Instant) error {
 		return refuse("the lease known here is %s's of term %d (released: %v)", lease.Holder, lease.Term, lease.Released)
 	case v.TTL != lease.TTL:
 		return refuse("the lease is known here with a ttl of %s", lease.TTL.D())
-	case !slices.Equal(v.Members, joinings(l.known.Members)):
+	case !slices.Equal(v.Members, core.Joinings(l.known.Members)):
 		return refuse("other members are known here")
 	case now >= l.known.LeaseSeenAt.Add(lease.TTL.D()):
 		// It may have been judged vacant here, and this member's word counted by whom we do not hear of: to
@@ -42,13 +42,6 @@ func (l *Ledger) Vouch(v core.Vouch, now core.Instant) error {
 	}
 	l.known.LeaseSeenAt = max(l.known.LeaseSeenAt, now)
 	return nil
-}
-
-func joinings(members []core.MemberRecord) (out []core.Joining) {
-	for _, m := range members {
-		out = append(out, core.Joining{Name: m.Name, Ordinal: m.Ordinal})
-	}
-	return out
 }
 
 // Taking is asked right before a write by which this member takes somebody's lease: a decision made before
