@@ -89,12 +89,13 @@ type Conf struct {
 	HBA     []spec.HBARule    `json:"hba,omitempty"`
 	Hold    bool              `json:"hold,omitempty"`    // no clients: only pgherd itself and replication get in
 	Members []string          `json:"members,omitempty"` // whose certificates may replicate
+	Poolers []string          `json:"poolers,omitempty"` // whose certificates may look up roles for clients
 }
 
 // Key is equal for equal content. (Every tick asks for it: fmt alone was a tenth of the time
 // that deciding takes.)
 func (c Conf) Key() string {
-	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), fmt.Sprint(c.HBA), strconv.FormatBool(c.Hold)}
+	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), strings.Join(c.Poolers, " "), fmt.Sprint(c.HBA), strconv.FormatBool(c.Hold)}
 	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
 		parts = append(parts, name, c.Params[name])
 	}

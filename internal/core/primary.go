@@ -132,6 +132,9 @@ func (d *decider) conf(follow string, sync SyncSet) Conf {
 			c.Host, c.Port = m.Address, m.PGPort
 		}
 	}
+	for _, p := range d.v.Store.Poolers {
+		c.Poolers = append(c.Poolers, p.Name)
+	}
 	return c
 }
 

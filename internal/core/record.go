@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
@@ -129,6 +130,51 @@ type MemberRecord struct {
 	Tags      spec.Tags `json:"tags,omitzero"`
 }
 
+// PoolerRecord (key "poolers/NAME") is one host's pair of endpoints. Whoever runs them writes it: when
+// something in it changes, and every PoolerBeat.
+type PoolerRecord struct {
+	Name    string      `json:"name"` // of its certificate: a member's, or of a host that only pools
+	Address string      `json:"address"`
+	RWPort  int         `json:"rw_port"`
+	ROPort  int         `json:"ro_port"`
+	Version string      `json:"version,omitempty"` // PgBouncer's
+	Beat    uint64      `json:"beat"`              // grows with each writing, so that silence shows
+	Term    uint64      `json:"term,omitempty"`    // of the lease that the read-write endpoint goes by
+	Target  string      `json:"target,omitempty"`  // the member that it sends to; empty: clients are held, or it does not run
+	Readers []string    `json:"readers,omitempty"` // members that the read-only endpoint sends to, sorted
+	Clients int         `json:"clients"`           // of both, as of this writing
+	Text    string      `json:"text,omitempty"`    // what is wrong with it; empty: nothing
+	Hold    *PoolerHold `json:"hold,omitempty"`    // its part in the newest handover
+}
+
+// PoolerBeat is how often a pooler writes its record at least; who has been silent for PoolerGone
+// is not waited for.
+const (
+	PoolerBeat = 10 * time.Second
+	PoolerGone = 25 * time.Second
+)
+
+// PoolerHold is a pooler's answer to an operation in PhaseHolding. It stays until the next one.
+type PoolerHold struct {
+	Operation string   `json:"operation"`          // its ID
+	State     string   `json:"state"`              // of the constants below
+	Clients   int      `json:"clients"`            // connected to the read-write endpoint when it was held
+	Waiting   int      `json:"waiting,omitempty"`  // of them, those that had a statement waiting when it was let go
+	Errors    int      `json:"errors,omitempty"`   // of them, those that were dropped
+	HeldMS    float64  `json:"held_ms,omitempty"`  // from PAUSE to RESUME; when it was let go
+	DrainMS   float64  `json:"drain_ms,omitempty"` // of that, until no transaction was open
+	Blockers  []string `json:"blockers,omitempty"` // what did not end in time, for people
+	Text      string   `json:"text,omitempty"`     // why it failed
+}
+
+// States of a pooler's hold.
+const (
+	HoldHolding = "holding" // waits for open transactions
+	HoldHeld    = "held"    // no transaction is open, none begins
+	HoldFailed  = "failed"  // and clients go on
+	HoldOver    = "over"    // clients go on, at PoolerRecord.Target
+)
+
 // Operation kinds.
 const (
 	OpSwitchover = "switchover"
@@ -139,6 +185,7 @@ const (
 // Operation phases; a phase is written before its action.
 const (
 	PhaseRequested = "requested"
+	PhaseHolding   = "holding"  // poolers let no transaction begin any more
 	PhaseStopping  = "stopping" // the old primary is being stopped
 	PhaseDone      = "done"
 	PhaseAborted   = "aborted"
@@ -159,6 +206,24 @@ type Operation struct {
 	By        string   `json:"by,omitempty"`
 	Text      string   `json:"text,omitempty"` // why it ended as it did
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`
+	// MaxWaitMS is how long open transactions may keep the poolers from holding; 0: HoldWait. With
+	// Force, what is still open then is terminated; else the operation is taken back.
+	MaxWaitMS int64 `json:"max_wait_ms,omitempty"`
+}
+
+// How long poolers hold clients: until HoldWait (or Operation.MaxWaitMS) for what is open to end, and
+// HoldMax longer for the rest. A pooler lets its clients go then, whatever it hears.
+const (
+	HoldWait = 2 * time.Second
+	HoldMax  = 10 * time.Second
+)
+
+// MaxWait is for how long open transactions are waited for.
+func (o *Operation) MaxWait() time.Duration {
+	if o.MaxWaitMS > 0 {
+		return time.Duration(o.MaxWaitMS) * time.Millisecond
+	}
+	return HoldWait
 }
 
 // Active says whether the operation still has something to do.

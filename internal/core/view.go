@@ -52,6 +52,7 @@ type StoreView struct {
 	Request           *Request       `json:"request,omitempty"`  // for this member
 	Requests          []string       `json:"requests,omitempty"` // members with an open request
 	Removals          []Removal      `json:"removals,omitempty"` // for this member, sorted by id
+	Poolers           []Pooler       `json:"poolers,omitempty"`  // sorted by name
 	Paused            bool           `json:"paused,omitempty"`
 
 	// RenewedTerm and RenewedAt are this agent's own last successful lease write: its
@@ -66,6 +67,16 @@ type StoreView struct {
 	VouchAsked  Instant `json:"vouch_asked,omitempty"`
 	VouchErr    string  `json:"vouch_err,omitempty"`
 }
+
+// Pooler is a pair of endpoints as it described itself last.
+type Pooler struct {
+	PoolerRecord
+	Revision int64   `json:"revision"`
+	SeenAt   Instant `json:"seen_at"` // when this agent first saw this revision
+}
+
+// Gone says that the pooler has been silent for too long to be waited for.
+func (p Pooler) Gone(now Instant) bool { return now.Sub(p.SeenAt) > PoolerGone }
 
 // TrustedFrom is the send time from which the newest known lease is trusted, if it is our own.
 func (s StoreView) TrustedFrom() (sent Instant) {

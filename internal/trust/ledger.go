@@ -45,6 +45,14 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 	if v.Operation != nil && v.Operation.ID != l.opID {
 		l.opID, v.OperationSeenAt = v.Operation.ID, now
 	}
+	for i, p := range v.Poolers {
+		v.Poolers[i].SeenAt = now
+		for _, known := range l.known.Poolers {
+			if known.Name == p.Name && known.Revision == p.Revision {
+				v.Poolers[i].SeenAt = known.SeenAt
+			}
+		}
+	}
 	l.newest, l.known = revision, v
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store"
 )
 
-// The keys. MemberPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
+// The keys. MemberPrefix, PoolerPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
 const (
 	KeyCluster    = "cluster"
 	KeySpec       = "spec"
@@ -26,6 +26,7 @@ const (
 	KeyOperation  = "operation"
 	KeyPause      = "pause"
 	MemberPrefix  = "members/"
+	PoolerPrefix  = "poolers/"
 	RequestPrefix = "requests/"
 	TokenPrefix   = "tokens/"
 	RemovalPrefix = "removals/" // followed by the member's name, a slash and the fork's id
@@ -87,6 +88,16 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 			v.Members = append(v.Members, m)
 		}
 	}
+	for key, e := range s.Entries {
+		if strings.HasPrefix(key, PoolerPrefix) {
+			p := core.Pooler{Revision: e.Revision}
+			if err := json.Unmarshal(e.Value, &p.PoolerRecord); err != nil {
+				return fmt.Errorf("record %q: %w", key, err)
+			}
+			v.Poolers = append(v.Poolers, p)
+		}
+	}
+	slices.SortFunc(v.Poolers, func(a, b core.Pooler) int { return cmp.Compare(a.Name, b.Name) })
 	slices.Sort(v.Requests)
 	slices.SortFunc(v.Removals, func(a, b core.Removal) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(v.Members, func(a, b core.MemberRecord) int {
