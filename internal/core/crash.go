@@ -32,7 +32,7 @@ func (d *decider) awaitStart() {
 	waited := d.since("starting", d.inst.State == StateStarting && d.wasPrimary())
 	d.say("waiting_for_postgres", "PostgreSQL is %s%s", d.inst.State, d.inst.recoveryText(waited))
 	if who, ok := d.successor(); ok && waited > d.recoveryMax() {
-		d.mem.Failures[givenUp] = Failure{Count: 1, At: d.v.Now}
+		d.mem.failed(givenUp, Failure{Count: 1, At: d.v.Now})
 		d.do(Step{Kind: StepFence, Why: because("start_given_up", "PostgreSQL has not come up in %s, and %s can lead%s", waited.Round(time.Second), who, d.inst.recoveryText(waited))})
 	}
 }

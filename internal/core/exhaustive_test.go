@@ -101,7 +101,7 @@ func smallWorld(o *odometer) View {
 	if o.choose(2) == 1 && v.Local.Warden.Empty {
 		v.Local.Data = Data{State: DataAbsent}
 	}
-	v.Local.ConfKey = newDecider(Memory{}, v).standbyConf("").Key()
+	v.Local.ConfKey = newTestDecider(Memory{}, v).standbyConf("").Key()
 	v.Peers = []Peer{smallPeer(o, "b"), smallPeer(o, "c")}
 	return v
 }

@@ -59,7 +59,7 @@ func (d *decider) conditionsOfInstance() {
 		}
 		d.condition(CondStartFailed, "PostgreSQL did not start, %d times now: %s", f.Count, text)
 	}
-	if f := d.v.Failed; f.Kind != "" && f.Kind != StepStart && d.since("failing:"+string(f.Kind), true) > peerFresh {
+	if f := d.v.Failed; f.Kind != "" && f.Kind != StepStart && d.sinceOf("failing:", string(f.Kind), true) > peerFresh {
 		d.condition(CondStepFailed, "%s: %s", f.Kind, f.Text)
 	}
 	if d.rejected() {
@@ -78,7 +78,7 @@ func (d *decider) conditionsOfCluster() {
 		d.condition(CondCommitsLost, "%s", open[len(open)-1].Text(d.v.Self))
 	}
 	for _, p := range d.v.Peers {
-		if d.since("peer:"+p.Name, !fresh(p)) > peerFresh {
+		if d.sinceOf("peer:", p.Name, !fresh(p)) > peerFresh {
 			d.condition(CondMemberDown, "%s does not answer: %s", p.Name, orNone(p.Err))
 		}
 	}

@@ -25,7 +25,10 @@ func (d *decider) patience() time.Duration {
 // is slow, and an error that is no disk's (a full volume, a setting) ends no reign.
 func (d *decider) illness(limit time.Duration) (code Code, text string) {
 	p, test := d.v.Local.Probe, d.v.Local.Disk.Test
-	still := d.since("flushed:"+d.inst.WriteLSN.String(), p.Since != 0)
+	still := time.Duration(0)
+	if p.Since != 0 {
+		still = d.sinceOf("flushed:", d.inst.WriteLSN.String(), true)
+	}
 	silent := d.since("unknown", d.inst.State == StateUnknown)
 	switch late := p.Open(d.v.Now) > limit; {
 	case test.Err != "" && test.Open(d.v.Now) > limit:

@@ -67,7 +67,7 @@ func (d *decider) renew(sync SyncSet) {
 	if d.v.Store.RenewedTerm != d.lease.Term {
 		due = d.v.Now // never renewed by this agent: trust must be won first
 	}
-	changed := sync.text() != d.lease.Sync.text()
+	changed := !sync.same(d.lease.Sync)
 	switch {
 	case changed:
 		d.putRenewal(sync, because("sync_set", "commits are now kept on %s (was %s)", sync.text(), d.lease.Sync.text()))

@@ -16,3 +16,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// newTestDecider is a decision that has not begun, for tests of its parts.
+func newTestDecider(mem Memory, v View) *decider {
+	d := newDecider(mem, &v)
+	return &d
+}

@@ -2,10 +2,8 @@ package core
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
@@ -92,14 +90,36 @@ type Conf struct {
 	Poolers []string          `json:"poolers,omitempty"` // whose certificates may look up roles for clients
 }
 
-// Key is equal for equal content. (Every tick asks for it: fmt alone was a tenth of the time
-// that deciding takes.)
+// Key is equal for equal content. (Every tick asks for it: what it allocates was a tenth of the
+// time that deciding takes.)
 func (c Conf) Key() string {
-	parts := []string{c.Follow, c.Host, strconv.Itoa(c.Port), c.Sync.text(), strings.Join(c.Members, " "), strings.Join(c.Poolers, " "), fmt.Sprint(c.HBA), strconv.FormatBool(c.Hold)}
-	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
-		parts = append(parts, name, c.Params[name])
+	var room [512]byte
+	key := append(room[:0], c.Follow...)
+	part := func(text string) { key = append(append(key, 0), text...) }
+	part(c.Host)
+	part(strconv.Itoa(c.Port))
+	part(c.Sync.text())
+	part(strconv.FormatBool(c.Hold))
+	for _, list := range [][]string{c.Members, c.Poolers} {
+		for _, name := range list {
+			part(name)
+		}
+		part("") // its end
 	}
-	return strings.Join(parts, "\x00")
+	for _, rule := range c.HBA {
+		part(fmt.Sprint(rule))
+	}
+	part("")
+	names := make([]string, 0, 32)
+	for name := range c.Params {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		part(name)
+		part(c.Params[name])
+	}
+	return string(key)
 }
 
 // Disruptive says whether the step interrupts or replaces this member's PostgreSQL.
@@ -123,6 +143,13 @@ type Memory struct {
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
 	LedWell          bool               `json:"led_well,omitempty"`          // for long enough to forget the lease's flaps
 	RejectedRevision int64              `json:"rejected_revision,omitempty"` // spec revision under which PostgreSQL did not start
+}
+
+func (m *Memory) failed(kind string, f Failure) {
+	if m.Failures == nil { // most members never fail at anything
+		m.Failures = map[string]Failure{}
+	}
+	m.Failures[kind] = f
 }
 
 // SyncProof remembers at which position a set of sync names was in effect: a standby

@@ -108,10 +108,13 @@ func (d *decider) createSlots() {
 // dropSlots removes slots that belong to nobody: they would keep WAL for ever.
 func (d *decider) dropSlots() {
 	for _, s := range d.inst.Slots {
+		if s.Active || !strings.HasPrefix(s.Name, spec.SlotPrefix) {
+			continue
+		}
 		owned := slices.ContainsFunc(d.v.Store.Members, func(m MemberRecord) bool {
 			return !m.Witness && spec.SlotName(m.Name) == s.Name && (m.Name != d.v.Self) && d.holds()
 		})
-		if !owned && !s.Active && strings.HasPrefix(s.Name, spec.SlotPrefix) {
+		if !owned {
 			d.do(Step{Kind: StepDropSlot, Slot: s.Name, Why: because("slot_unowned", "nobody streams through it here")})
 		}
 	}
@@ -123,7 +126,7 @@ func (d *decider) slot(name string) (Slot, bool) {
 
 // conf is the configuration of this member in the given role.
 func (d *decider) conf(follow string, sync SyncSet) Conf {
-	c := Conf{Follow: follow, Sync: sync, Params: d.params(), HBA: d.spec.Postgres.HBA}
+	c := Conf{Follow: follow, Sync: sync, Params: d.params(), HBA: d.spec.Postgres.HBA, Members: make([]string, 0, len(d.v.Store.Members))}
 	for _, m := range d.v.Store.Members {
 		if !m.Witness {
 			c.Members = append(c.Members, m.Name)
@@ -169,15 +172,18 @@ func (d *decider) configure(c Conf, why Reason) {
 // params are the spec's parameters, except where an order must be kept or the
 // newest ones were tried and did not work.
 func (d *decider) params() map[string]string {
-	out := map[string]string{}
-	maps.Copy(out, d.spec.Postgres.Parameters)
+	out := d.spec.Postgres.Parameters // not ours to change: cloned where one is to differ
 	if d.rejected() {
-		out = maps.Clone(d.v.Local.Good)
+		out = d.v.Local.Good
 	}
 	for _, name := range spec.OrderedParams {
-		if out[name] != "" { // the error that "" makes costs more than the rest
-			if want, err := strconv.Atoi(out[name]); err == nil {
-				out[name] = strconv.Itoa(d.ordered(name, want))
+		if out[name] == "" { // the error that "" makes costs more than the rest
+			continue
+		}
+		if want, err := strconv.Atoi(out[name]); err == nil {
+			if bent := strconv.Itoa(d.ordered(name, want)); bent != out[name] {
+				out = maps.Clone(out)
+				out[name] = bent
 			}
 		}
 	}

@@ -577,7 +577,7 @@ func TestFilter(t *testing.T) {
 		{"paused and fenced", View{Store: StoreView{Paused: true}}, all[4:], []StepKind{StepFence}, ""},
 	}
 	for _, c := range cases {
-		d := newDecider(Memory{}, c.v)
+		d := newTestDecider(Memory{}, c.v)
 		d.plan.Steps = slices.Clone(c.in)
 		d.filter()
 		var have []StepKind

@@ -27,7 +27,6 @@ func (s SyncSet) within(r SyncSet) bool { return s.K >= r.K && subset(s.Members,
 // proven: each of want has flushed all that was acknowledged before p was in effect
 // everywhere; it is only asked where needsProof.
 func quorumMove(r, p, want SyncSet, proven bool) (record, conf SyncSet) {
-	grown := union(r.Members, want.Members)
 	switch {
 	case len(want.Members) == 0 && len(r.Members) > 0:
 		// Nobody is left. First the store says that only we have what comes next, then
@@ -39,15 +38,15 @@ func quorumMove(r, p, want SyncSet, proven bool) (record, conf SyncSet) {
 		return r, want
 	case want.K < r.K:
 		return SyncSet{Members: r.Members, K: want.K}, p
-	case len(grown) > len(r.Members):
-		return SyncSet{Members: grown, K: r.K}, p
+	case !subset(want.Members, r.Members):
+		return SyncSet{Members: union(r.Members, want.Members), K: r.K}, p
 	}
 	return r, want
 }
 
 // needsProof: PostgreSQL waits as wanted, and only the lease's word is missing.
 func needsProof(r, p, want SyncSet) bool {
-	return p.text() == want.text() && r.text() != want.text()
+	return p.same(want) && !r.same(want)
 }
 
 // spread prefers members in other failure domains than the holder's. With k of them

@@ -15,6 +15,9 @@ type Reason struct {
 func (r Reason) String() string { return string(r.Code) + ": " + r.Text }
 
 func because(code Code, format string, args ...any) Reason {
+	if len(args) == 0 { // most say the same each time, in each tick
+		return Reason{Code: code, Text: format}
+	}
 	return Reason{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 

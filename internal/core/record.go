@@ -1,8 +1,8 @@
 package core
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,7 +104,12 @@ func (s SyncSet) text() string {
 	if len(s.Members) == 0 {
 		return "nobody else"
 	}
-	return fmt.Sprintf("any %d of %s", s.K, strings.Join(s.Members, ", "))
+	return "any " + strconv.Itoa(s.K) + " of " + strings.Join(s.Members, ", ")
+}
+
+// same: commits are kept on the same members, on as many. (It is asked several times a tick.)
+func (s SyncSet) same(o SyncSet) bool {
+	return slices.Equal(s.Members, o.Members) && (s.K == o.K || len(s.Members) == 0)
 }
 
 func subset(a, b []string) bool {

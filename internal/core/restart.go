@@ -96,5 +96,5 @@ func (d *decider) count(kind string, at Instant, failed bool) {
 		delete(d.mem.Failures, kind)
 		return
 	}
-	d.mem.Failures[kind] = Failure{Count: f.Count + 1, At: d.v.Now, Job: at}
+	d.mem.failed(kind, Failure{Count: f.Count + 1, At: d.v.Now, Job: at})
 }

@@ -186,7 +186,7 @@ func (b *builder) configured(w words) {
 	follow, set := "", SyncSet{}
 	w.text("follow", &follow)
 	w.set("sync", &set)
-	d := newDecider(b.mem, b.v)
+	d := newTestDecider(b.mem, b.v)
 	c := d.conf(follow, set)
 	w.flag("hold", &c.Hold)
 	b.v.Local.ConfKey, b.v.Local.Held = c.Key(), c.Hold

@@ -23,11 +23,11 @@ func (d *decider) syncSets() (record, conf SyncSet) {
 	if d.synchronous() {
 		want = d.wantedSync()
 	}
-	if d.mem.Proof.Names != p.text() {
-		d.mem.Proof = SyncProof{Names: p.text(), Since: d.v.Now}
+	if names := p.text(); d.mem.Proof.Names != names {
+		d.mem.Proof = SyncProof{Names: names, Since: d.v.Now}
 	}
 	record, conf = d.syncMove(d.lease.Sync, p, want)
-	if conf.text() != p.text() {
+	if !conf.same(p) {
 		d.mem.Proof = SyncProof{} // what is seen in effect may end before it is seen again
 	}
 	return record, conf
@@ -89,7 +89,7 @@ func (d *decider) wantedSync() SyncSet {
 	members := slices.DeleteFunc(slices.Clone(eligible), func(name string) bool {
 		s, ok := d.sender(name)
 		gone := !ok || !s.Streaming
-		missing := d.since("sync:"+name, gone)
+		missing := d.sinceOf("sync:", name, gone)
 		return gone && !(d.counted(name) && missing < d.spec.Lease.TTL.D())
 	})
 	if d.spec.Strict && len(members) < d.spec.SyncStandbys {
@@ -115,7 +115,7 @@ func (d *decider) counted(name string) bool {
 }
 
 func (d *decider) syncEligible() []string {
-	var names []string
+	names := make([]string, 0, len(d.v.Store.Members))
 	for _, m := range d.v.Store.Members {
 		if m.Name != d.v.Self && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover {
 			names = append(names, m.Name)

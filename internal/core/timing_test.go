@@ -43,10 +43,10 @@ func TestShorterTTLWaitsForTheNextTerm(t *testing.T) {
 	if got := renewedTTL(t, v); got != 30*time.Second {
 		t.Errorf("the renewal announces %s", got)
 	}
-	if until := newDecider(Memory{}, v).trustUntil(); until != v.Store.RenewedAt.Add(29*time.Second) {
+	if until := newTestDecider(Memory{}, v).trustUntil(); until != v.Store.RenewedAt.Add(29*time.Second) {
 		t.Errorf("trusted until %s after the renewal", until.Sub(v.Store.RenewedAt))
 	}
-	if next := newDecider(Memory{}, v).newLease("b", 0, func(Peer) bool { return false }); next.TTL.D() != 5*time.Second {
+	if next := newTestDecider(Memory{}, v).newLease("b", 0, func(Peer) bool { return false }); next.TTL.D() != 5*time.Second {
 		t.Errorf("the next term begins with %s", next.TTL.D())
 	}
 }
@@ -56,7 +56,7 @@ func TestLongerTTLBeginsWithTheNextRenewal(t *testing.T) {
 	if got := renewedTTL(t, v); got != 30*time.Second {
 		t.Errorf("the renewal announces %s", got)
 	}
-	if until := newDecider(Memory{}, v).trustUntil(); until != v.Store.RenewedAt.Add(4*time.Second) {
+	if until := newTestDecider(Memory{}, v).trustUntil(); until != v.Store.RenewedAt.Add(4*time.Second) {
 		t.Errorf("trusted %s after a renewal that announced 5 s", until.Sub(v.Store.RenewedAt))
 	}
 }
@@ -66,11 +66,11 @@ func TestVacancyIsJudgedByTheRecord(t *testing.T) {
 	v := primaryView(30*time.Second, 3*time.Second)
 	v.Self = "b"
 	v.Store.LeaseSeenAt = v.Now.Add(-29 * time.Second)
-	if newDecider(Memory{}, v).vacant() {
+	if newTestDecider(Memory{}, v).vacant() {
 		t.Error("vacant after 29 s of a ttl of 30 s")
 	}
 	v.Store.LeaseSeenAt = v.Now.Add(-30 * time.Second)
-	if !newDecider(Memory{}, v).vacant() {
+	if !newTestDecider(Memory{}, v).vacant() {
 		t.Error("not vacant after the ttl")
 	}
 }

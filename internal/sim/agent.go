@@ -223,7 +223,7 @@ func (a *agent) decide() {
 func (a *agent) decideOn(v *core.View) core.Plan {
 	w := a.n.w
 	d := invariant.Decision{Before: a.before, Memory: a.mem, View: *v}
-	d.Plan, a.mem, d.Report = core.Decide(a.mem, *v)
+	d.Plan, a.mem, d.Report = core.DecideOn(a.mem, v)
 	a.report, a.planned, a.before = d.Report, w.now, v
 	a.examine(&d)
 	if w.story != nil {
