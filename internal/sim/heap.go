@@ -6,41 +6,79 @@ import "time"
 // in which they were planned.
 type event struct {
 	at    time.Duration
-	seq   uint64
 	group *group // of processes that the event belongs to; nil: the world's
 	epoch int
 	fn    func()
 }
 
-func (e *event) before(o *event) bool {
-	return e.at < o.at || e.at == o.at && e.seq < o.seq
+// queue gives events in their order. The events stay where they were put; what is sorted are their
+// turns, which are small and without pointers. (To move whole events was a seventh of a run.)
+type queue struct {
+	turns  heap
+	events []event // by slot
+	free   []int32 // slots
+	seq    uint32
 }
 
-// heap is a heap of events in which each has four children: half as deep as a binary one,
-// and the four lie side by side. (container/heap boxes each event in an interface; that
-// was measured to be a quarter of a run.)
-type heap []event
+func (q *queue) put(e event) {
+	if len(q.free) == 0 {
+		q.free = append(q.free, int32(len(q.events)))
+		q.events = append(q.events, event{})
+	}
+	last := len(q.free) - 1
+	slot := q.free[last]
+	q.free = q.free[:last]
+	q.events[slot] = e
+	q.seq++
+	q.turns.push(turn{e.at, q.seq, slot})
+}
 
-func (h *heap) push(e event) {
-	list := append(*h, e)
+func (q *queue) take() event {
+	slot := q.turns.pop().slot
+	e := q.events[slot]
+	q.events[slot].fn = nil // what it holds is garbage soon
+	q.free = append(q.free, slot)
+	return e
+}
+
+// due: the next event happens by then.
+func (q *queue) due(by time.Duration) bool { return len(q.turns) > 0 && q.turns[0].at <= by }
+
+// turn is an event's place in time.
+type turn struct {
+	at   time.Duration
+	seq  uint32
+	slot int32
+}
+
+func (t turn) before(o turn) bool {
+	return t.at < o.at || t.at == o.at && t.seq < o.seq
+}
+
+// heap is a heap of turns in which each has four children: half as deep as a binary one,
+// and the four lie side by side. (container/heap boxes each in an interface; that
+// was measured to be a quarter of a run.)
+type heap []turn
+
+func (h *heap) push(t turn) {
+	list := append(*h, t)
 	i := len(list) - 1
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !e.before(&list[parent]) {
+		if !t.before(list[parent]) {
 			break
 		}
 		list[i] = list[parent]
 		i = parent
 	}
-	list[i] = e
+	list[i] = t
 	*h = list
 }
 
-func (h *heap) pop() event {
+func (h *heap) pop() turn {
 	list := *h
 	top, last := list[0], len(list)-1
-	e := list[last]
-	list[last] = event{}
+	t := list[last]
 	list = list[:last]
 	*h = list
 	if last == 0 {
@@ -53,17 +91,17 @@ func (h *heap) pop() event {
 			break
 		}
 		for child := least + 1; child < end; child++ {
-			if list[child].before(&list[least]) {
+			if list[child].before(list[least]) {
 				least = child
 			}
 		}
-		if !list[least].before(&e) {
+		if !list[least].before(t) {
 			break
 		}
 		list[i] = list[least]
 		i = least
 	}
-	list[i] = e
+	list[i] = t
 	return top
 }
 

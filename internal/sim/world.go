@@ -15,9 +15,8 @@ type World struct {
 	o      Options
 	rng    *rand.Rand // of the world's chances; faults are drawn by another
 	now    time.Duration
-	seq    uint64
 	events int
-	queue  heap
+	queue  queue
 
 	nodes   []*node
 	store   *storage
@@ -156,18 +155,14 @@ func (n *node) until(i core.Instant) time.Duration {
 	return time.Duration(d-d/1_000_000*n.ppm) + time.Microsecond
 }
 
-func (w *World) plan(e event) {
-	w.seq++
-	e.seq = w.seq
-	w.queue.push(e)
-}
+func (w *World) plan(e event) { w.queue.put(e) }
 
 func (w *World) after(d time.Duration, fn func()) { w.plan(event{at: w.now + d, fn: fn}) }
 
 // run lets time pass until the given moment.
 func (w *World) run(until time.Duration) {
-	for len(w.queue) > 0 && w.queue[0].at <= until && len(w.broken) == 0 {
-		e := w.queue.pop()
+	for w.queue.due(until) && len(w.broken) == 0 {
+		e := w.queue.take()
 		w.now = e.at
 		w.events++
 		if g := e.group; g != nil {
