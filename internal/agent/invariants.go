@@ -42,7 +42,7 @@ func (i *invariants) watch(d invariant.Decision) (found []core.Condition) {
 	now := d.View.Now
 	pause := i.before == nil || now.Sub(i.before.Now) > viewsApart
 	d.Before = i.before
-	for _, v := range invariant.Tick(d) {
+	for _, v := range invariant.Tick(&d) {
 		if i.last == 0 || now.Sub(i.last) > brokenShown {
 			i.since = now
 		}

@@ -57,7 +57,7 @@ func (a *Agent) noteFailure(view core.View, plan core.Plan, err error) {
 	if errors.As(err, &failed) {
 		now = &core.StepFailure{Kind: failed.Kind, Text: failed.Err.Error(), At: warden.BootNow()}
 	}
-	a.failed = trust.NoteFailure(a.failed, view, plan, now, errors.Is(err, store.ErrConflict))
+	a.failed = trust.NoteFailure(a.failed, &view, plan, now, errors.Is(err, store.ErrConflict))
 }
 
 // sleep waits until wakeAt or until something happened.

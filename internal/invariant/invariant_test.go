@@ -74,7 +74,7 @@ func TestTick(t *testing.T) {
 	} {
 		d := Decision{View: leader()}
 		c.break_(&d)
-		found := Tick(d)
+		found := Tick(&d)
 		if c.want == "" && len(found) > 0 || c.want != "" && !has(found, c.want) {
 			t.Errorf("%s: %v, want %q", name, found, c.want)
 		}

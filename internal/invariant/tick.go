@@ -38,15 +38,15 @@ func (f *found) add(id, format string, args ...any) {
 }
 
 // Tick checks what one member's decision shows by itself: I3 to I6, I9, I12, I14.
-func Tick(d Decision) []Violation {
+func Tick(d *Decision) []Violation {
 	var f found
-	f.trust(&d)
-	f.terms(&d)
-	f.syncSet(&d)
-	f.guards(&d)
-	f.oneDisruption(&d)
-	f.reasons(&d)
-	f.health(&d)
+	f.trust(d)
+	f.terms(d)
+	f.syncSet(d)
+	f.guards(d)
+	f.oneDisruption(d)
+	f.reasons(d)
+	f.health(d)
 	return f
 }
 

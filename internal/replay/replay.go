@@ -143,8 +143,8 @@ func (p *Player) play(e *record) {
 	recorded := invariant.Decision{Before: p.viewBefore(e), Memory: e.memory(), View: e.View, Plan: e.Plan, Report: unwatched(e.Report)}
 	now := again(e)
 	now.Before = recorded.Before
-	is := slices.Concat(invariant.Tick(now), invariant.Same(now), invariant.Forgetting(now))
-	r := Result{At: e.At, Member: e.View.Self, Outcome: e.Outcome, Recorded: choice(recorded), Decided: choice(now), Broken: merge(invariant.Tick(recorded), is)}
+	is := slices.Concat(invariant.Tick(&now), invariant.Same(now), invariant.Forgetting(now))
+	r := Result{At: e.At, Member: e.View.Self, Outcome: e.Outcome, Recorded: choice(recorded), Decided: choice(now), Broken: merge(invariant.Tick(&recorded), is)}
 	r.Same = r.Recorded.key(r.Decided) == r.Decided.key(r.Recorded)
 	p.before = e
 	p.count(e, r)

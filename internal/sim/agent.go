@@ -20,7 +20,7 @@ type agent struct {
 	ledger   trust.Ledger
 	report   core.Report
 	before   *core.View
-	views    [2]core.View // this tick's and the one's before, in turn: a view is large
+	ticks    [2]invariant.Decision // this one and the one before, in turn: a view is large
 	failed   core.StepFailure
 	peers    []peerView
 	decided  int // for samples
@@ -99,7 +99,7 @@ func (a *agent) kill() {
 
 // hint is the store's watch. Most hints are the echo of our own renewal.
 func (a *agent) hint() {
-	if at := a.ledger.View().RenewedAt; at == 0 || a.n.clock().Sub(at) >= echo {
+	if at := a.ledger.Known().RenewedAt; at == 0 || a.n.clock().Sub(at) >= echo {
 		a.poke()
 	}
 }
@@ -207,10 +207,11 @@ func (a *agent) arrived() {
 }
 
 func (a *agent) decide() {
-	w, v := a.n.w, &a.views[a.decided&1]
+	w, d := a.n.w, &a.ticks[a.decided&1]
+	v := &d.View
 	a.look(v)
 	a.seesElsewhere(v)
-	plan := a.decideOn(v)
+	plan := a.decideOn(d)
 	if len(plan.Steps) == 0 {
 		a.ended(v, plan, nil, false)
 		return
@@ -220,14 +221,14 @@ func (a *agent) decide() {
 }
 
 // decideOn is the real core, and its examination.
-func (a *agent) decideOn(v *core.View) core.Plan {
+func (a *agent) decideOn(d *invariant.Decision) core.Plan {
 	w := a.n.w
-	d := invariant.Decision{Before: a.before, Memory: a.mem, View: *v}
-	d.Plan, a.mem, d.Report = core.DecideOn(a.mem, v)
-	a.report, a.planned, a.before = d.Report, w.now, v
-	a.examine(&d)
+	d.Before, d.Memory = a.before, a.mem
+	d.Plan, a.mem, d.Report = core.DecideOn(a.mem, &d.View)
+	a.report, a.planned, a.before = d.Report, w.now, &d.View
+	a.examine(d)
 	if w.story != nil {
-		w.story.decision(w.now, a.n, d)
+		w.story.decision(w.now, a.n, *d)
 	}
 	a.tellPlan(d.Plan)
 	if w.killVoters > 0 && d.Report.Vacant && w.oneIn(3) {
@@ -256,7 +257,7 @@ func (a *agent) tellPlan(plan core.Plan) {
 // examine asks the invariants of a decision; those that decide again only now and then.
 func (a *agent) examine(d *invariant.Decision) {
 	w := a.n.w
-	f := invariant.Tick(*d)
+	f := invariant.Tick(d)
 	if a.decided++; a.decided%64 == 0 {
 		f = append(f, invariant.Same(*d)...)
 		f = append(f, invariant.Forgetting(*d)...)
@@ -272,10 +273,10 @@ func (a *agent) ended(v *core.View, plan core.Plan, failed *core.StepFailure, ra
 	if failed != nil && w.story != nil {
 		w.story.line(w.now, a.n, "failed", string(failed.Kind)+": "+failed.Text)
 	}
-	a.failed = trust.NoteFailure(a.failed, *v, plan, failed, raced)
+	a.failed = trust.NoteFailure(a.failed, v, plan, failed, raced)
 	a.ticking, a.planned, a.endedAt = false, 0, w.now
 	w.rest(a, plan)
-	if a.ledger.View().RenewedAt > a.n.thawedAt {
+	if a.ledger.Known().RenewedAt > a.n.thawedAt {
 		a.n.blind = false // what it trusts now is real again
 	}
 	if a.stopping && a.finished() {
@@ -297,7 +298,7 @@ func (a *agent) finished() bool {
 	if !a.n.witness && !(a.n.warden.alive && a.n.warden.empty) {
 		return false
 	}
-	l := a.ledger.View().Lease
+	l := &a.ledger.Known().Lease
 	waited := a.n.w.now - a.stopSince
 	if l.Holder == "" || l.Released {
 		return true

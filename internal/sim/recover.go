@@ -32,7 +32,7 @@ func (n *node) keep(v *core.StoreView, revision int64) {
 	if !same {
 		n.keptBefore, at = n.kept, n.w.now
 	}
-	n.kept = kept{*v, revision, n.generation, at}
+	n.kept.view, n.kept.revision, n.kept.generation, n.kept.at = *v, revision, n.generation, at
 }
 
 // forgetUnwritten: what was not on disk yet dies with the process.

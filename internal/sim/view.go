@@ -45,7 +45,7 @@ const (
 
 func (a *agent) facts() core.Instance {
 	age := factsAge
-	if a.report.Vacant || a.ledger.View().Operation.Active() {
+	if a.report.Vacant || a.ledger.Known().Operation.Active() {
 		age = factsAgeBusy
 	}
 	if a.factsAt == 0 || a.n.w.now-a.factsAt > age {
@@ -142,14 +142,17 @@ func (p *server) standbyFacts(i *core.Instance) {
 	}
 }
 
-// look fills the agent's view of now, from what has arrived.
+// look fills the agent's view of now, from what has arrived: all of it anew, in place, for a view is large.
 func (a *agent) look(v *core.View) {
 	n, peers := a.n, v.Peers[:0]
-	*v = core.View{Now: n.clock(), Self: n.name, Ordinal: n.i + 1, Store: a.ledger.View(), Failed: a.failed, Stopping: a.stopping}
+	v.Now, v.Self, v.Ordinal, v.Failed, v.Stopping = n.clock(), n.name, n.i+1, a.failed, a.stopping
+	v.Store = *a.ledger.Known()
 	v.Store.Err = a.storeErr
-	if !n.witness {
-		v.Local = core.Local{ReadAt: a.readAt, Warden: n.warden.view(), Data: a.data, Instance: a.local(), ConfKey: a.confKey, Held: n.pg.conf.Hold, Good: a.good, Kept: n.pg.kept()}
-		a.probe(&v.Local)
+	v.Local = core.Local{}
+	if l := &v.Local; !n.witness {
+		l.ReadAt, l.Warden, l.Data, l.ConfKey, l.Held, l.Good, l.Kept = a.readAt, n.warden.view(), a.data, a.confKey, n.pg.conf.Hold, a.good, n.pg.kept()
+		l.Instance = a.local()
+		a.probe(l)
 	}
 	v.Local.Job = a.job
 	for i := range v.Store.Members {

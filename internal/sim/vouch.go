@@ -32,8 +32,8 @@ func (a *agent) askVouch(s core.Step, done func(error)) {
 		}
 		done(nil)
 	}
-	for i := range a.ledger.View().Members {
-		if m := w.nodes[a.ledger.View().Members[i].Ordinal-1]; m != n {
+	for i := range a.ledger.Known().Members {
+		if m := w.nodes[a.ledger.Known().Members[i].Ordinal-1]; m != n {
 			open++
 			a.askVouchOf(m, *s.Vouch, func(err error) {
 				if open--; err != nil || open == 0 {

@@ -12,7 +12,7 @@ import (
 // succeeds, for it is tried again later; a write of the lease that got no answer until one
 // of ours succeeds or another member holds it, whatever else fails meanwhile, for it may still
 // land; anything else until a tick goes well.
-func NoteFailure(was core.StepFailure, view core.View, plan core.Plan, now *core.StepFailure, raced bool) core.StepFailure {
+func NoteFailure(was core.StepFailure, view *core.View, plan core.Plan, now *core.StepFailure, raced bool) core.StepFailure {
 	place := func(kind core.StepKind) int {
 		return slices.IndexFunc(plan.Steps, func(s core.Step) bool { return s.Kind == kind })
 	}

@@ -73,5 +73,8 @@ func (l *Ledger) Renewed(self string, lease core.LeaseRecord, revision int64, se
 // View is all that is known; Known is false before the first Merge.
 func (l *Ledger) View() core.StoreView { return l.known }
 
+// Known is View without its copy, for a look at one of many facts. It is not to be changed.
+func (l *Ledger) Known() *core.StoreView { return &l.known }
+
 // Term is the newest term seen; for guards.
 func (l *Ledger) Term() uint64 { return l.known.Lease.Term }
