@@ -26,7 +26,7 @@ bin/pgherd: $(SOURCES)
 lint: ## formatting and vet
 	@scripts/lint.sh
 
-deps: ## install what is missing: PostgreSQL, Go modules
+deps: ## install what is missing: PostgreSQL, PgBouncer, Go modules
 	@scripts/deps.sh
 
 bench-failover: deps bin/pgherd ## measure failover, rejoin and footprint (ARGS="-n 10 --json")

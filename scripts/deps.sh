@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
-# or newer, from Debian's packages) and the Go modules; with the argument "lab" also what makes
-# faults. It changes nothing that is there.
+# or newer, from Debian's packages), PgBouncer (1.21 or newer) and the Go modules; with the
+# argument "lab" also what makes faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,6 +60,18 @@ find_postgres() {
 	[ -z "$failed" ] || die "PostgreSQL could not be installed" "apt-get install postgresql says why"
 }
 
+# Before 1.21 PgBouncer has no prepared statements in transaction mode, and crashes in ways that were
+# repaired there. A package's own server on port 6432 is not wanted, so none is installed.
+find_pgbouncer() {
+	local bin
+	for bin in "$(command -v pgbouncer || true)" /usr/sbin/pgbouncer /usr/local/sbin/pgbouncer /usr/local/lib/pgherd/pgbouncer; do
+		"$bin" --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])' && return
+	done
+	say "fetching PgBouncer"
+	command -v apt-get >/dev/null || die "PgBouncer 1.21 or newer is missing and this is no Debian" "install it by hand"
+	as_root scripts/pgbouncer.sh
+}
+
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
 find_lab_tools() {
 	local missing=()
@@ -77,6 +89,7 @@ find_lab_tools() {
 
 find_go
 find_postgres
+find_pgbouncer
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"
