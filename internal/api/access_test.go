@@ -40,7 +40,7 @@ func TestAccess(t *testing.T) {
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
 	}
 	routes := map[string]bool{ // whether anybody may ask
-		"GET /v1/member": false, "GET /v1/status": false, "GET /v1/explain": false, "GET /v1/events": false, "GET /v1/spec": false,
+		"GET /v1/member": false, "GET /v1/status": false, "GET /v1/endpoints": false, "GET /v1/explain": false, "GET /v1/events": false, "GET /v1/spec": false,
 		"PUT /v1/spec": false, "POST /v1/operations": false, "GET /v1/operations/current": false, "POST /v1/members/n2/requests": false,
 		"DELETE /v1/members/n9": false, "GET /v1/forks": false, "GET /v1/members/n1/forks/x": false, "DELETE /v1/members/n1/forks/x": false, "POST /v1/pause": false, "DELETE /v1/pause": false, "POST /v1/tokens": false,
 		"POST /v1/join": true, "GET /v1/nothing": true, "PATCH /v1/status": true,

@@ -67,6 +67,12 @@ func (c *Client) Status(ctx context.Context) (s ClusterStatus, err error) {
 	return s, err
 }
 
+// Endpoints asks where the database is to be reached.
+func (c *Client) Endpoints(ctx context.Context) (e Endpoints, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/endpoints", nil, &e)
+	return e, err
+}
+
 // Explain asks for the last decisions of all members, or of one.
 func (c *Client) Explain(ctx context.Context, member string) (e []Explanation, err error) {
 	path := "/v1/explain"

@@ -21,6 +21,7 @@ func (s *Server) routes() http.Handler {
 		"POST " + RecoveryPath:             s.postRecovery,
 		"POST " + RetirePath:               s.postRetire,
 		"GET /v1/status":                   s.getStatus,
+		"GET /v1/endpoints":                s.getEndpoints,
 		"GET /v1/explain":                  s.getExplain,
 		"GET /v1/events":                   s.getEvents,
 		"GET /v1/spec":                     s.getSpec,
@@ -40,6 +41,7 @@ func (s *Server) routes() http.Handler {
 	} {
 		mux.HandleFunc(pattern, s.trusted(f))
 	}
+	mux.HandleFunc("GET "+WatchPath, s.getWatch)
 	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))
 	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
 		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)

@@ -41,13 +41,14 @@ type Server struct {
 	http      *http.Server
 	tcp, unix net.Listener
 	joins     chan struct{}
-	lookups   chan struct{}                  // of join tokens
+	lookups   chan struct{} // of join tokens
+	hub       *hub
 	lastKnown atomic.Pointer[core.StoreView] // the newest snapshot that was read
 }
 
 // Listen opens both listeners. Nothing is answered before Serve.
 func Listen(b Backend) (*Server, error) {
-	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax), lookups: make(chan struct{}, joinsMax)}
+	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax), lookups: make(chan struct{}, joinsMax), hub: newHub()}
 	ca, err := pki.LoadCA(b.PKI)
 	if err != nil {
 		return nil, err
@@ -91,6 +92,9 @@ func (s *Server) Addr() net.Addr { return s.tcp.Addr() }
 // gives nil after ctx's end, and removes the socket.
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
+	following, end := context.WithCancel(ctx)
+	defer end()
+	go s.follow(following)
 	for _, l := range []net.Listener{s.tcp, s.unix} {
 		go func() { failed <- s.http.Serve(l) }()
 	}
@@ -101,6 +105,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case err = <-failed:
 		left--
 	}
+	end() // or those who watch would hold up the stop
 	s.stop()
 	for range left {
 		if e := <-failed; err == nil && !errors.Is(e, http.ErrServerClosed) {

@@ -50,6 +50,7 @@ type Journal struct {
 	seen    string // signature of latest
 	wroteAt time.Time
 	recent  []Event
+	changed chan struct{} // closed by the next Record; nil: nobody waits
 
 	trouble  sync.Mutex // apart from mu, which the writer must not need: Flush waits for it under mu
 	dropped  uint64
@@ -109,6 +110,10 @@ func (j *Journal) Record(e Entry) {
 	sig := signature(e)
 	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
 	j.latest, j.known, j.seen = e, true, sig
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
 	for _, ev := range events {
 		j.recent = append(j.recent, ev)
 		j.queue(j.events, marshal(ev))
@@ -158,6 +163,17 @@ func (j *Journal) Latest() Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.latest
+}
+
+// Changed gives a channel that the next Record closes. Ask for it before Latest: an entry in
+// between then shows at once.
+func (j *Journal) Changed() <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.changed == nil {
+		j.changed = make(chan struct{})
+	}
+	return j.changed
 }
 
 // Events gives the newest limit events (0: all that are kept), oldest first.

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+const (
+	eventsKept    = 128 // for those who come back
+	eventsWaiting = 16  // for one reader
+)
+
+// hub gives each change of the endpoints to all who watch. It waits for nobody: who does not read is dropped.
+type hub struct {
+	boot string // of this process: ids of another one's events say nothing here
+
+	mu       sync.Mutex
+	now      Endpoints
+	known    bool // now was published
+	seq      uint64
+	kept     []event // the newest, without gaps
+	watchers map[*watcher]bool
+	closed   bool
+}
+
+type watcher struct{ events chan event }
+
+func newHub() *hub {
+	boot := make([]byte, 4)
+	_, _ = rand.Read(boot)
+	return &hub{boot: hex.EncodeToString(boot), watchers: map[*watcher]bool{}}
+}
+
+// publish sends e when it says something new. Lag is no news.
+func (h *hub) publish(e Endpoints) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	name := change(h.now, e)
+	if !h.known {
+		name = EventSnapshot
+	}
+	h.now, h.known = e, true
+	if name == "" {
+		return
+	}
+	h.seq++
+	ev := newEvent(h.id(), name, e)
+	h.kept = append(h.kept, ev)
+	if over := len(h.kept) - eventsKept; over > 0 {
+		h.kept = slices.Delete(h.kept, 0, over)
+	}
+	for w := range h.watchers {
+		select {
+		case w.events <- ev:
+		default:
+			h.drop(w)
+		}
+	}
+}
+
+// id names the newest event: its term for people, then what join reads.
+func (h *hub) id() string { return fmt.Sprintf("%d.%s.%d", h.now.Epoch, h.boot, h.seq) }
+
+// join adds a watcher and gives what it has to be told first: what happened after the event that it saw
+// last, if that is known, else what is so now.
+func (h *hub) join(last string) (*watcher, []event, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return nil, nil, refuse(http.StatusServiceUnavailable, "stopping", "watch another member", "this member's agent is stopping")
+	case len(h.watchers) >= watchersMax:
+		return nil, nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "watch another member, or share one watch among programs", "%d watch this member already", watchersMax)
+	}
+	w := &watcher{events: make(chan event, eventsWaiting)}
+	h.watchers[w] = true
+	return w, h.missed(last), nil
+}
+
+func (h *hub) missed(last string) []event {
+	parts := strings.Split(last, ".")
+	if len(parts) == 3 && parts[1] == h.boot {
+		seq, err := strconv.ParseUint(parts[2], 10, 64)
+		if back := h.seq - seq; err == nil && seq <= h.seq && back <= uint64(len(h.kept)) {
+			return slices.Clone(h.kept[uint64(len(h.kept))-back:])
+		}
+	}
+	if !h.known {
+		return nil // the first tick will tell
+	}
+	return []event{newEvent(h.id(), EventSnapshot, h.now)}
+}
+
+func (h *hub) leave(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(w)
+}
+
+func (h *hub) drop(w *watcher) {
+	if h.watchers[w] {
+		delete(h.watchers, w)
+		close(w.events)
+	}
+}
+
+// close ends all watches, and refuses new ones.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for w := range h.watchers {
+		h.drop(w)
+	}
+}
+
+// change names what differs: the event's name, or "" when nothing does that anybody waits for.
+func change(was, is Endpoints) string {
+	switch {
+	case is.RW == nil && was.RW != nil:
+		return EventNoPrimary
+	case is.RW != nil && (was.RW == nil || *is.RW != *was.RW || is.Epoch != was.Epoch):
+		return EventPrimary
+	case is.State != was.State || is.Epoch != was.Epoch:
+		return EventState
+	case text(is) != text(was):
+		return EventMembers
+	}
+	return ""
+}
+
+// text is equal for endpoints that differ in lag only.
+func text(e Endpoints) string {
+	e.RO = slices.Clone(e.RO)
+	for i := range e.RO {
+		e.RO[i].LagBytes = nil
+	}
+	data, _ := json.Marshal(e)
+	return string(data)
+}
