@@ -18,7 +18,7 @@ const (
 	crash     = "internal/core/crash.go"
 	quorum    = "internal/core/quorum.go"
 	rejoin    = "internal/core/rejoin.go"
-	operation = "internal/core/operation.go"
+	handover = "internal/core/handover.go"
 	decide    = "internal/core/decide.go"
 	ill       = "internal/core/ill.go"
 	ledger    = "internal/trust/ledger.go"
@@ -93,9 +93,9 @@ var mutants = []mutant{
 	{"cancels-waiting", "a demotion cancels sessions, which acknowledges what they waited for", []edit{{simServer, "p.state, p.waiting = core.StateStopping, nil", "for _, c := range p.waiting {\n\t\tp.acknowledge(c)\n\t}\n\tp.state, p.waiting = core.StateStopping, nil"}}},
 
 	// Operations and coming back.
-	{"handover-without-proof", "the lease is handed over before the candidate has the shutdown checkpoint", []edit{{operation, "return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint", "return true"}}},
+	{"handover-without-proof", "the lease is handed over before the candidate has the shutdown checkpoint", []edit{{handover, "return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint", "return true"}}},
 	{"shut-down-means-stopped", "the control file's word counts also for a server that starts", []edit{{lease, "return d.inst.Control == \"shut down\" && (d.ended() || d.inst.State == StateStopping)", "return d.inst.Control == \"shut down\""}}},
-	{"handover-before-stop", "the lease is handed over while the old primary still runs", []edit{{operation, "\tif !d.cleanlyStopped() {\n", "\tif false {\n"}}},
+	{"handover-before-stop", "the lease is handed over while the old primary still runs", []edit{{handover, "\tif !d.cleanlyStopped() {\n", "\tif false {\n"}}},
 	{"deletes-the-only-copy", "data without a leader is replaced by a copy of whoever answers", []edit{{candidate, "\td.start(true, d.standbyConf(\"\"), because(\"stand\"", "\tfor _, p := range d.v.Peers {\n\t\tif fresh(p) && p.Instance.Standby() {\n\t\t\td.job(Step{Kind: StepClone, Member: p.Name, ID: \"x\"})\n\t\t\treturn\n\t\t}\n\t}\n\td.start(true, d.standbyConf(\"\"), because(\"stand\""}}},
 	{"primary-reinitialised", "a request to reinitialise is obeyed by the primary", []edit{{rejoin, "if d.holds() && r.Kind == RequestReinit {", "if false {"}}},
 	{"never-rewinds", "diverged data is started as it is", []edit{{rejoin, "\tcase last >= fork:\n", "\tcase false:\n"}}},

@@ -10,8 +10,14 @@ import (
 // true when it decided the tick.
 func (d *decider) driveOperation() bool {
 	op := d.v.Store.Operation
-	if !op.Active() {
+	if op != nil && op.Phase == PhaseScheduled && d.v.Wall >= op.AtMS {
+		next := *op
+		next.Phase = PhaseRequested
+		d.putOperation(next, because("due", "the %s was asked for at this time", op.Kind))
 		return false
+	}
+	if !op.Active() {
+		return d.certify(op)
 	}
 	if d.v.Store.Paused {
 		d.say("paused", "the %s waits: the cluster is paused", op.Kind)
@@ -31,125 +37,6 @@ func (d *decider) driveOperation() bool {
 		}
 	}
 	return false
-}
-
-func (d *decider) driveSwitchover(op Operation) bool {
-	if op.From != d.v.Self || op.Phase == PhaseStopping && op.Term != d.lease.Term {
-		// The lease has moved on: to the candidate (done once it is primary) or elsewhere.
-		if d.v.Self == op.To && op.Phase != PhaseRequested {
-			if d.inst.Primary {
-				d.endOperation(op, PhaseDone, because("switchover_done", "%s leads term %d", d.v.Self, d.lease.Term))
-			}
-			return false
-		}
-		d.endOperation(op, PhaseAborted, because("switchover_overtaken", "%s leads term %d now", d.v.Self, d.lease.Term))
-		return false
-	}
-	late := d.opLate(op, 1)
-	switch op.Phase {
-	case PhaseRequested:
-		return d.switchoverRequested(op, late)
-	case PhaseStopping:
-		return d.switchoverStopping(op, late)
-	}
-	return false
-}
-
-// switchoverRequested checks the candidate and flushes ahead of the stop.
-func (d *decider) switchoverRequested(op Operation, late bool) bool {
-	who, why, ok := d.candidateFor(op)
-	if ok && !d.inst.Primary {
-		why, ok = because("waiting_for_postgres", "PostgreSQL is %s", d.inst.State), false
-	}
-	if !ok {
-		if late || d.v.Stopping {
-			d.endOperation(op, PhaseAborted, why)
-		}
-		d.report.Reasons = append(d.report.Reasons, why)
-		d.wakeIn(4 * tickBusy)
-		return false
-	}
-	if j := d.v.Local.Job; j.Kind != string(StepCheckpoint) || j.ID != op.ID {
-		// A shutdown checkpoint with much to write is outage; written ahead, it is not.
-		d.job(Step{Kind: StepCheckpoint, ID: op.ID, Why: because("switchover", "checkpoint ahead of the stop")})
-		d.wakeIn(tickBusy)
-		return false
-	} else if j.Running {
-		d.say("checkpoint_running", "checkpoint ahead of the stop")
-		d.wakeIn(tickBusy)
-		return false
-	}
-	op.To, op.Phase, op.Term = who, PhaseStopping, d.lease.Term
-	d.putOperation(op, because("switchover", "%s takes over from %s", who, d.v.Self))
-	return true
-}
-
-// candidateFor checks the candidate, or chooses it: streaming, close, willing.
-func (d *decider) candidateFor(op Operation) (string, Reason, bool) {
-	best, why := Peer{}, because("no_candidate", "no standby streams from this primary")
-	for _, p := range d.v.Peers {
-		if op.To != "" && p.Name != op.To {
-			continue
-		}
-		m, _ := d.member(p.Name)
-		s, sending := d.sender(p.Name)
-		switch {
-		case m.Tags.NoFailover:
-			why = because("no_candidate", "%s is tagged no_failover", p.Name)
-		case m.Witness:
-			why = because("no_candidate", "%s is a witness", p.Name)
-		case p.Unwatched:
-			why = because("no_candidate", "%s lacks the watchdog that it requires", p.Name)
-		case p.Stopping:
-			why = because("no_candidate", "%s is stopping", p.Name)
-		case !fresh(p) || !p.Instance.Standby():
-			why = because("no_candidate", "%s is not a running standby: %s", p.Name, orNone(p.Err))
-		case !sending || !s.Streaming:
-			why = because("no_candidate", "%s does not stream", p.Name)
-		case d.inst.WriteLSN.Sub(s.FlushLSN) > d.spec.MaxLagBytes:
-			why = because("no_candidate", "%s is %d bytes behind", p.Name, d.inst.WriteLSN.Sub(s.FlushLSN))
-		case best.Name == "" || p.Instance.Position().LSN > best.Instance.Position().LSN:
-			best = p
-		}
-	}
-	if best.Name == "" {
-		return "", why, false
-	}
-	return best.Name, Reason{}, true
-}
-
-// switchoverStopping: stop, prove by the control file that the candidate has
-// everything, hand the lease over. It reopens here when time runs out.
-func (d *decider) switchoverStopping(op Operation, late bool) bool {
-	d.wakeIn(tickBusy / 2)
-	p, _ := d.peer(op.To)
-	// Nobody sends any more, and the candidate was asked after that: what it lacks it will never get.
-	missed := d.ended() && p.Known && p.Err == "" && p.Age+time.Second < d.v.Now.Sub(d.v.Local.Warden.ExitedAt) && !d.receivedShutdown(p)
-	if late || missed && d.cleanlyStopped() {
-		d.endOperation(op, PhaseAborted, because("switchover_late", "%s did not confirm the shutdown checkpoint in time; %s stays primary", op.To, d.v.Self))
-		return false
-	}
-	if !d.cleanlyStopped() {
-		if d.ended() {
-			d.endOperation(op, PhaseAborted, because("switchover_unclean", "PostgreSQL ended without a clean shutdown (%s)", d.inst.Control))
-			return false
-		}
-		d.do(Step{Kind: StepStop, Why: because("switchover", "%s takes over", op.To)})
-		return true
-	}
-	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
-		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
-		return true
-	}
-	d.putLease(d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown),
-		because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
-	return true
-}
-
-// receivedShutdown: the peer's WAL goes beyond the start of our shutdown checkpoint,
-// which is the last record there is.
-func (d *decider) receivedShutdown(p Peer) bool {
-	return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint
 }
 
 // driveRestart restarts members one after the other: those in the queue, or whoever
@@ -180,6 +67,12 @@ func (d *decider) driveRestart(op Operation) bool {
 		}
 	}
 	next, ok := d.nextRestart(&op)
+	if ok && op.Rolling && next == d.v.Self {
+		// Who hands over is stopped and started by that: it needs no restart of its own.
+		op.Kind, op.From, op.To, op.Resume = OpSwitchover, d.v.Self, "", true
+		d.putOperation(op, because("restart", "%s is next: it hands over first", next))
+		return false
+	}
 	if op.Pending && !ok && d.since("nothing_pending", true) < peerFresh {
 		d.say("restart_settling", "nothing waits for a restart now; what the last ones have led to is still awaited")
 		return false

@@ -63,6 +63,7 @@ type Step struct {
 	Member    string         `json:"member,omitempty"` // source of a clone or rewind; target of a request
 	Slot      string         `json:"slot,omitempty"`
 	Standby   bool           `json:"standby,omitempty"`
+	After     bool           `json:"after,omitempty"`    // of a stop: only when what stands before it in the plan has succeeded
 	Timeline  wal.Timeline   `json:"timeline,omitempty"` // of a promotion: what the new one is to be called
 	ID        string         `json:"id,omitempty"`       // of a job, to recognise its end; of the fork to drop
 	Fork      *Fork          `json:"fork,omitempty"`     // of a clone or rewind: what is saved before anything is replaced
@@ -129,6 +130,9 @@ func (s Step) Disruptive() bool {
 
 // urgency orders a plan: a fence before a stop before everything else.
 func (s Step) urgency() int {
+	if s.After {
+		return -1
+	}
 	return slices.Index([]StepKind{StepStop, StepFence}, s.Kind)
 }
 
@@ -139,6 +143,7 @@ type Memory struct {
 	HoldLSN          wal.LSN            `json:"hold_lsn,omitempty"` // what standbys must have before clients get in
 	VacantSince      Instant            `json:"vacant_since,omitempty"`
 	VacantTerm       uint64             `json:"vacant_term,omitempty"`
+	Handed           Handed             `json:"handed,omitzero"`
 	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind, or givenUp
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
 	LedWell          bool               `json:"led_well,omitempty"`          // for long enough to forget the lease's flaps

@@ -189,6 +189,7 @@ const (
 
 // Operation phases; a phase is written before its action.
 const (
+	PhaseScheduled = "scheduled" // it becomes requested at its time
 	PhaseRequested = "requested"
 	PhaseHolding   = "holding"  // poolers let no transaction begin any more
 	PhaseStopping  = "stopping" // the old primary is being stopped
@@ -214,6 +215,46 @@ type Operation struct {
 	// MaxWaitMS is how long open transactions may keep the poolers from holding; 0: HoldWait. With
 	// Force, what is still open then is terminated; else the operation is taken back.
 	MaxWaitMS int64 `json:"max_wait_ms,omitempty"`
+	AtMS      int64 `json:"at_ms,omitempty"`   // in PhaseScheduled: when it is to begin, ms since 1970
+	DryRun    bool  `json:"dry_run,omitempty"` // only check
+	Rolling   bool  `json:"rolling,omitempty"` // restart: a primary hands over rather than restart in place
+	Resume    bool  `json:"resume,omitempty"`  // a switchover within a rolling restart, which goes on after it
+
+	Checks      []Check     `json:"checks,omitempty"`
+	Certificate Certificate `json:"certificate,omitzero"`
+}
+
+// Check is one thing that was looked at before a switchover.
+type Check struct {
+	Member string `json:"member"`
+	Name   string `json:"check"` // stable: scripts match on it
+	OK     bool   `json:"ok"`
+	Text   string `json:"text"`
+}
+
+// Certificate proves a switchover: the old primary's WAL ended at Shutdown, and the new one had
+// received all of it before it led. So nothing was lost.
+type Certificate struct {
+	Shutdown  wal.LSN      `json:"shutdown,omitempty"` // where the shutdown checkpoint begins, the last record of the old timeline
+	Received  wal.Position `json:"received,omitzero"`  // by the new primary, when the lease was handed over; beyond Shutdown
+	StopMS    float64      `json:"stop_ms,omitempty"`  // from the order to stop until the lease was handed over
+	PromoteMS float64      `json:"promote_ms"`         // from when the new primary saw the lease until it accepted writes
+	Poolers   []PoolerPart `json:"poolers,omitempty"`
+	Whole     bool         `json:"whole,omitempty"` // all parts are in that will ever be
+}
+
+// PoolerPart is one pooler's hold.
+type PoolerPart struct {
+	Name string `json:"name"`
+	PoolerHold
+}
+
+// Handed is what the former primary remembers of a handover, for its certificate.
+type Handed struct {
+	Operation string       `json:"operation,omitempty"`
+	Shutdown  wal.LSN      `json:"shutdown,omitempty"`
+	Received  wal.Position `json:"received,omitzero"`
+	StopMS    float64      `json:"stop_ms,omitempty"`
 }
 
 // How long poolers hold clients: until HoldWait (or Operation.MaxWaitMS) for what is open to end, and
@@ -231,9 +272,9 @@ func (o *Operation) MaxWait() time.Duration {
 	return HoldWait
 }
 
-// Active says whether the operation still has something to do.
+// Active says whether the operation has something to do now.
 func (o *Operation) Active() bool {
-	return o != nil && o.Phase != PhaseDone && o.Phase != PhaseAborted
+	return o != nil && o.Phase != PhaseDone && o.Phase != PhaseAborted && o.Phase != PhaseScheduled
 }
 
 // Request kinds.

@@ -16,6 +16,7 @@ func (d *decider) follow() {
 		d.stopForExit()
 		return
 	}
+	d.testify()
 	if w := d.v.Local.Warden; w.Alive && w.Deadline != 0 && (w.Empty || d.inst.Standby()) {
 		d.do(Step{Kind: StepDisarm, Why: because("standby", "a standby accepts no writes and needs no deadline")})
 	}

@@ -161,6 +161,17 @@ func describeStep(s Step, v View) (text string) {
 	}
 	if o := s.Operation; o != nil {
 		add("%s %s from=%s to=%s phase=%s term=%d queue=%v", o.ID, o.Kind, o.From, o.To, o.Phase, o.Term, o.Queue)
+		if o.DryRun || o.Resume {
+			add("dry_run=%v resume=%v", o.DryRun, o.Resume)
+		}
+		for _, c := range o.Checks {
+			if !c.OK || o.DryRun {
+				add("check(%s %s %v)", c.Member, c.Name, c.OK)
+			}
+		}
+		if c := o.Certificate; c.Shutdown != 0 || len(c.Poolers) > 0 || c.Whole {
+			add("certificate(shutdown=%s poolers=%d whole=%v)", c.Shutdown, len(c.Poolers), c.Whole)
+		}
 	}
 	if s.Request != nil {
 		add("%s %s phase=%s", s.Request.ID, s.Request.Kind, s.Request.Phase)

@@ -234,6 +234,10 @@ func (b *builder) line(key string, w words) {
 		b.lease(w)
 	case "operation":
 		b.operation(drop, w)
+	case "wall":
+		w.number("ms", &v.Wall)
+	case "pooler":
+		b.pooler(drop, w)
 	case "request":
 		b.request(drop, w)
 	case "requests":
@@ -463,8 +467,35 @@ func (b *builder) operation(drop bool, w words) {
 	w.flag("pending", &o.Pending)
 	w.list("queue", &o.Queue)
 	w.number("timeout_ms", &o.TimeoutMS)
+	w.number("max_wait_ms", &o.MaxWaitMS)
+	w.number("at_ms", &o.AtMS)
+	w.flag("dry_run", &o.DryRun)
+	w.flag("rolling", &o.Rolling)
+	w.flag("resume", &o.Resume)
+	w.lsn("shutdown", &o.Certificate.Shutdown)
+	w.flag("whole", &o.Certificate.Whole)
 	s.Operation, s.OperationRevision, s.OperationSeenAt = &o, 77, b.v.Now
 	w.instant("seen", b.v.Now, &s.OperationSeenAt)
+	s.PhaseSeenAt = s.OperationSeenAt
+	w.instant("phase_seen", b.v.Now, &s.PhaseSeenAt)
+}
+
+// pooler NAME seen=-1s hold=STATE of=op1 text=why
+func (b *builder) pooler(drop bool, w words) {
+	s := &b.v.Store
+	s.Poolers = slices.DeleteFunc(slices.Clone(s.Poolers), func(p Pooler) bool { return p.Name == w[0] })
+	if drop {
+		return
+	}
+	p := Pooler{PoolerRecord: PoolerRecord{Name: w[0], Beat: 1}, Revision: 60, SeenAt: b.v.Now}
+	w.instant("seen", b.v.Now, &p.SeenAt)
+	h := PoolerHold{Operation: "op1"}
+	if w.text("hold", &h.State); h.State != "" {
+		w.text("of", &h.Operation)
+		w.text("text", &h.Text)
+		p.Hold = &h
+	}
+	s.Poolers = append(s.Poolers, p)
 }
 
 func (b *builder) request(drop bool, w words) {
@@ -488,6 +519,9 @@ func (b *builder) memory(w words) {
 		b.mem.VacantTerm = b.v.Store.Lease.Term
 	}
 	w.number("rejected", &b.mem.RejectedRevision)
+	if w.text("handed", &b.mem.Handed.Operation); b.mem.Handed.Operation != "" {
+		b.mem.Handed.Shutdown = 0x5000
+	}
 	w.pairs("failed", func(kind, n string) {
 		count, _ := strconv.Atoi(n)
 		if b.mem.Failures == nil {

@@ -12,6 +12,7 @@ import (
 // View is everything that may influence a decision, gathered once per tick.
 type View struct {
 	Now     Instant   `json:"now"`
+	Wall    int64     `json:"wall,omitempty"` // ms since 1970, for what people plan by the clock; it may jump
 	Self    string    `json:"self"`
 	Ordinal int       `json:"ordinal"` // of this member's own identity; another one in the store is another member of our name
 	Store   StoreView `json:"store"`
@@ -48,7 +49,9 @@ type StoreView struct {
 	Members           []MemberRecord `json:"members"`               // sorted by ordinal
 	Operation         *Operation     `json:"operation,omitempty"`
 	OperationRevision int64          `json:"operation_revision"`
-	OperationSeenAt   Instant        `json:"operation_seen_at"`  // when this agent first saw this operation's ID
+	OperationSeenAt   Instant        `json:"operation_seen_at"`  // when this agent first saw this operation's ID, and that it is due
+	PhaseSeenAt       Instant        `json:"phase_seen_at"`      // and its phase
+	Drained           []string       `json:"drained,omitempty"`  // members that are to have no role; their tags say so
 	Request           *Request       `json:"request,omitempty"`  // for this member
 	Requests          []string       `json:"requests,omitempty"` // members with an open request
 	Removals          []Removal      `json:"removals,omitempty"` // for this member, sorted by id

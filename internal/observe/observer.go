@@ -38,7 +38,7 @@ func (o *Observer) View(ctx context.Context) core.View {
 	wg.Go(func() { o.Peers.wait(ctx) })
 	wg.Wait()
 
-	v := core.View{Self: o.Self, Ordinal: o.Ordinal, Now: o.Now()}
+	v := core.View{Self: o.Self, Ordinal: o.Ordinal, Now: o.Now(), Wall: time.Now().UnixMilli()}
 	v.Store = o.Store.view()
 	if o.Local != nil {
 		v.Local = o.Local.view()

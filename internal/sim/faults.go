@@ -305,6 +305,7 @@ func (w *World) operate(f Fault) func() {
 		}
 		if f.Kind == RestartAll {
 			op.Kind, op.From, op.To, op.Queue, op.TimeoutMS = core.OpRestart, "", "", w.dataMembers(), 0
+			op.Rolling = f.N&512 != 0
 		}
 		s.next(&r.OperationRevision, r.OperationRevision)
 		r.Operation = op

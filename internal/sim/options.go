@@ -27,6 +27,7 @@ type Options struct {
 	Tags       []spec.Tags
 	PPM        []int64 // how much faster each clock runs, in millionths
 	External   bool    // the store is on hosts of its own
+	Poolers    bool    // every member runs a pooler
 	Fresh      bool    // no database yet
 
 	Watchdog []spec.WatchdogMode // of each host; none: no host has one
@@ -125,12 +126,12 @@ func drawMembers(r *rand.Rand, o *Options) {
 // drawLater has chances of its own, so that the rest of what a seed draws stays what it was.
 func drawLater(r *rand.Rand, o *Options) {
 	o.Recovery = pick(r, 30*time.Second, 30*time.Second, 4*time.Second, time.Second)
-	if r.IntN(4) > 0 {
-		return
+	if r.IntN(4) == 0 {
+		for i := range o.Tags {
+			o.Tags[i].Zone = pick(r, "north", "north", "south", "")
+		}
 	}
-	for i := range o.Tags {
-		o.Tags[i].Zone = pick(r, "north", "north", "south", "")
-	}
+	o.Poolers = r.IntN(3) == 0
 }
 
 func drawNetwork(r *rand.Rand, o *Options) {
@@ -160,7 +161,7 @@ func drawSwarm(r *rand.Rand, o *Options) {
 func (o Options) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "members %d (witness %v, fresh %v), clients %d, %s k=%d strict=%v max_lag=%d\n", o.Members, o.Witness, o.Fresh, o.Clients, o.Durability, o.K, o.Strict, o.MaxLag)
-	fmt.Fprintf(&b, "crash_recovery_max %s, ttl %s renew %s margin %s write_timeout %s, clocks %v ppm, store external %v\n", o.Recovery, o.TTL, o.Renew, o.Margin, o.Patience, o.PPM, o.External)
+	fmt.Fprintf(&b, "crash_recovery_max %s, ttl %s renew %s margin %s write_timeout %s, clocks %v ppm, store external %v, poolers %v\n", o.Recovery, o.TTL, o.Renew, o.Margin, o.Patience, o.PPM, o.External, o.Poolers)
 	fmt.Fprintf(&b, "latency %s, tail %s one in %d, tcp timeout %s, promote %s, stop %s, start %s, clone %s, reload %s, think %s\n",
 		o.Latency, o.Tail, o.TailOneIn, o.TCPTimeout, o.Promote, o.Stop, o.Start, o.Clone, o.Reload, o.Think)
 	for i, t := range o.Tags {

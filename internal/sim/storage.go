@@ -289,6 +289,11 @@ func (s *storage) changed() {
 			n.agent.group.after(s.w.latency(), n.agent.hint)
 		}
 	}
+	for _, p := range s.w.poolers {
+		if p.sawOp != s.records.OperationRevision {
+			s.w.after(time.Millisecond, p.look)
+		}
+	}
 }
 
 // wipe: the store forgets everything; embedded, all shares of it are gone. An operator finds out after a while.

@@ -20,6 +20,8 @@ type World struct {
 
 	nodes   []*node
 	store   *storage
+	poolers []*pooler
+	chance  *rand.Rand        // the poolers'
 	cuts    [][]time.Duration // since when nothing goes from one host to another; never: 0
 	cutN    [][]int           // how many faults cut it
 	lossPct int
@@ -101,6 +103,7 @@ func newWorld(o Options, seed uint64) *World {
 	}
 	w.store = newStorage(w)
 	w.found()
+	w.startPoolers(seed)
 	for _, n := range w.nodes {
 		n.warden.begin()
 		n.agent.start()

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgherd/pgherd/internal/core"
 )
@@ -15,7 +16,6 @@ var ErrStale = errors.New("an older reply came after a newer one")
 type Ledger struct {
 	newest int64 // store revision of what is known; replies below are dropped
 	known  core.StoreView
-	opID   string
 
 	// unproven is the lease's revision up to which a write by which we would lead may still land: our own, or
 	// one of a predecessor of this agent. Only a newer revision rules it out.
@@ -32,7 +32,7 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 	v.ReadAt = sent
 	v.RenewedTerm, v.RenewedAt = l.known.RenewedTerm, l.known.RenewedAt
 	v.VouchedTerm, v.VouchedAt, v.VouchAsked, v.VouchErr = l.known.VouchedTerm, l.known.VouchedAt, l.known.VouchAsked, l.known.VouchErr
-	v.LeaseSeenAt, v.OperationSeenAt = l.known.LeaseSeenAt, l.known.OperationSeenAt
+	v.LeaseSeenAt, v.OperationSeenAt, v.PhaseSeenAt = l.known.LeaseSeenAt, l.known.OperationSeenAt, l.known.PhaseSeenAt
 	if !l.known.Known {
 		l.unproven = v.LeaseRevision
 	}
@@ -42,9 +42,13 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 		// rather than too short for a renewal to show.
 		v.LeaseSeenAt = now
 	}
-	if v.Operation != nil && v.Operation.ID != l.opID {
-		l.opID, v.OperationSeenAt = v.Operation.ID, now
+	if op, was := v.Operation, l.known.Operation; op != nil && (was == nil || op.ID != was.ID || op.Phase != was.Phase) {
+		v.PhaseSeenAt = now
+		if was == nil || op.ID != was.ID || was.Phase == core.PhaseScheduled {
+			v.OperationSeenAt = now
+		}
 	}
+	v.Poolers = slices.Clone(v.Poolers) // the snapshot's own may be others', too
 	for i, p := range v.Poolers {
 		v.Poolers[i].SeenAt = now
 		for _, known := range l.known.Poolers {

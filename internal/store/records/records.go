@@ -18,7 +18,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store"
 )
 
-// The keys. MemberPrefix, PoolerPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
+// The keys. MemberPrefix, PoolerPrefix, DrainPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
 const (
 	KeyCluster    = "cluster"
 	KeySpec       = "spec"
@@ -27,6 +27,7 @@ const (
 	KeyPause      = "pause"
 	MemberPrefix  = "members/"
 	PoolerPrefix  = "poolers/"
+	DrainPrefix   = "drains/"
 	RequestPrefix = "requests/"
 	TokenPrefix   = "tokens/"
 	RemovalPrefix = "removals/" // followed by the member's name, a slash and the fork's id
@@ -89,6 +90,9 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 		}
 	}
 	for key, e := range s.Entries {
+		if name, ok := strings.CutPrefix(key, DrainPrefix); ok {
+			v.Drained = append(v.Drained, name)
+		}
 		if strings.HasPrefix(key, PoolerPrefix) {
 			p := core.Pooler{Revision: e.Revision}
 			if err := json.Unmarshal(e.Value, &p.PoolerRecord); err != nil {
@@ -98,6 +102,12 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 		}
 	}
 	slices.SortFunc(v.Poolers, func(a, b core.Pooler) int { return cmp.Compare(a.Name, b.Name) })
+	slices.Sort(v.Drained)
+	for i, m := range v.Members {
+		if slices.Contains(v.Drained, m.Name) { // to every rule it is as if it were tagged so
+			v.Members[i].Tags.NoFailover, v.Members[i].Tags.NoSync = true, true
+		}
+	}
 	slices.Sort(v.Requests)
 	slices.SortFunc(v.Removals, func(a, b core.Removal) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(v.Members, func(a, b core.MemberRecord) int {
