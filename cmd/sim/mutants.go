@@ -18,7 +18,7 @@ const (
 	crash     = "internal/core/crash.go"
 	quorum    = "internal/core/quorum.go"
 	rejoin    = "internal/core/rejoin.go"
-	handover = "internal/core/handover.go"
+	handover  = "internal/core/handover.go"
 	decide    = "internal/core/decide.go"
 	ill       = "internal/core/ill.go"
 	ledger    = "internal/trust/ledger.go"
