@@ -37,10 +37,11 @@ func (s *Server) follow(ctx context.Context) {
 	}
 	for {
 		changed := s.b.Journal.Changed()
-		// The entry of before this process's first tick is history: nobody knows what is so now.
+		if e, ok := s.b.Journal.Current(); ok {
+			s.hub.publish(seen(e))
+		}
 		select {
 		case <-changed:
-			s.hub.publish(seen(s.b.Journal.Latest()))
 		case <-ctx.Done():
 			return
 		}

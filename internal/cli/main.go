@@ -91,7 +91,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "answer in JSON")
 	root.AddCommand(
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(),
-		a.statusCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
+		a.statusCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
 		a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(),
 	)

@@ -45,6 +45,7 @@ type Journal struct {
 	closed  bool
 	latest  Entry
 	known   bool // latest is an entry
+	ours    bool // and was recorded since Open
 	settled bool // latest's steps were told, or came to nothing
 	told    []core.Step
 	seen    string // signature of latest
@@ -109,7 +110,7 @@ func (j *Journal) Record(e Entry) {
 	}
 	sig := signature(e)
 	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
-	j.latest, j.known, j.seen = e, true, sig
+	j.latest, j.known, j.ours, j.seen = e, true, true, sig
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil
@@ -165,7 +166,7 @@ func (j *Journal) Latest() Entry {
 	return j.latest
 }
 
-// Changed gives a channel that the next Record closes. Ask for it before Latest: an entry in
+// Changed gives a channel that the next Record closes. Ask for it before Current: an entry in
 // between then shows at once.
 func (j *Journal) Changed() <-chan struct{} {
 	j.mu.Lock()
@@ -174,6 +175,13 @@ func (j *Journal) Changed() <-chan struct{} {
 		j.changed = make(chan struct{})
 	}
 	return j.changed
+}
+
+// Current is Latest if it was recorded since Open: what a process of before saw may not be so any more.
+func (j *Journal) Current() (e Entry, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.latest, j.ours
 }
 
 // Events gives the newest limit events (0: all that are kept), oldest first.
