@@ -84,6 +84,15 @@ const (
 	CondChecksum      Code = "checksum_failure"
 )
 
+// Conditions of a host's endpoints, raised by whoever runs them.
+const (
+	CondPoolerMissing   Code = "pooler_missing"
+	CondPoolerDown      Code = "pooler_down"
+	CondPoolerBlind     Code = "pooler_blind"
+	CondPoolerHolds     Code = "pooler_holds"
+	CondPoolerNoReaders Code = "pooler_no_readers"
+)
+
 type entry struct {
 	severity Severity
 	hint     string
@@ -131,6 +140,12 @@ var catalogue = map[Code]entry{
 	CondForkNotSaved:  {Error, "the text says what failed: make room in the member's state_dir, or `pgherd forks remove` older ones; it is tried again by itself. `pgherd config set forks.discard=true` gives the WAL up instead"},
 	CondCommitsLost:   {Warning, "start that member: what was lost is told and shown by `pgherd forks` once it is back; `pgherd remove` it if it is gone for good"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
+
+	CondPoolerMissing:   {Warning, "install PgBouncer 1.21 or newer, or name it with `pooler: {bin: PATH}` in pgherd.yaml, and restart pgherd there; without endpoints take listen.rw and listen.ro out"},
+	CondPoolerDown:      {Error, "the text says why PgBouncer does not run; its log is in STATE_DIR/pooler. It is tried again by itself"},
+	CondPoolerBlind:     {Warning, "the endpoints send where they sent before: repair the link between this host and what the text names"},
+	CondPoolerHolds:     {Error, "clients wait, each for pooler.query_wait at most, and go on by themselves as soon as a primary accepts writes; `pgherd explain` says why there is none"},
+	CondPoolerNoReaders: {Warning, "bring a standby back or let it catch up; `pgherd config set pooler.read_from_primary=true` sends readers to the primary meanwhile"},
 }
 
 // Catalogued gives a condition's severity and hint; ok is false for a code that is

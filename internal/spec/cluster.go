@@ -23,6 +23,7 @@ type Cluster struct {
 	CrashRecoveryMax Duration        `yaml:"crash_recovery_max" json:"crash_recovery_max,omitempty"`
 	Forks            Forks           `yaml:"forks" json:"forks,omitzero"`
 	Health           Health          `yaml:"health" json:"health,omitzero"`
+	Pooler           Pooler          `yaml:"pooler" json:"pooler,omitzero"`
 	Postgres         ClusterPostgres `yaml:"postgres" json:"postgres"`
 }
 

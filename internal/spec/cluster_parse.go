@@ -17,6 +17,7 @@ func DefaultCluster() Cluster {
 		CrashRecoveryMax: Duration(30 * time.Second),
 		Forks:            Forks{Keep: Duration(720 * time.Hour), MaxBytes: 10 << 30, Aside: 2},
 		Health:           Health{WriteTimeout: Duration(10 * time.Second), Failover: true},
+		Pooler:           DefaultPooler(),
 		Postgres: ClusterPostgres{
 			Parameters: map[string]string{
 				"max_connections":           "100",
@@ -83,6 +84,7 @@ func (c Cluster) check(p *problems) {
 	c.Lease.check(p)
 	c.Retention().check(p)
 	c.HealthRules().check(p)
+	c.PoolerRules().check(p)
 	if c.Durability != DurabilitySync && c.Durability != DurabilityAsync {
 		p.add("durability", "", "%q: want sync or async", c.Durability)
 	}

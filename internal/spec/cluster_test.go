@@ -94,6 +94,10 @@ func TestClusterProblems(t *testing.T) {
 		"standbys":      {"sync_standbys: 0", "want 1 to 9"},
 		"lag":           {"max_lag_bytes: -1", "want 0 or more"},
 		"recovery":      {"crash_recovery_max: 10ms", "want 1s to 1h"},
+		"pool mode":     {"pooler: {mode: statement}", `pooler.mode: "statement": want transaction or session`},
+		"pool size":     {"pooler: {pool_size: 0}", "pooler.pool_size: 0: want 1 to 10000"},
+		"query wait":    {"pooler: {query_wait: 5s}", "want 15s to 1h: clients wait for so long"},
+		"read lag":      {"pooler: {read_lag_max_bytes: -1}", "want 0 or more"},
 		"lag unit":      {"max_lag_bytes: 16MB", `"16MB" is not a whole number`},
 		"command":       {"postgres:\n  parameters:\n    archive_command: rm", `parameter "archive_command": it runs a command, so it cannot be set over the network at line 3; set it under`},
 		"case":          {"postgres: {parameters: {Archive_Command: rm}}", "lower case"},
@@ -304,5 +308,35 @@ func TestHealthOfAnOlderSpecIsTheDefault(t *testing.T) {
 		if _, err := old.Set("health.write_timeout", value); err == nil {
 			t.Errorf("health.write_timeout=%s was taken", value)
 		}
+	}
+}
+
+// A spec that an older version wrote says nothing of poolers: it must mean the defaults, never a pool
+// of no connections.
+func TestOlderSpecPoolsByDefault(t *testing.T) {
+	old := DefaultCluster()
+	old.Pooler = Pooler{}
+	if err := old.Validate(); err != nil || old.PoolerRules() != DefaultPooler() {
+		t.Errorf("%v, %+v", err, old.PoolerRules())
+	}
+	if changes := Diff(old, DefaultCluster()); len(changes) != 0 {
+		t.Errorf("changes: %+v", changes)
+	}
+	next, err := old.Set("pooler.pool_size", "7")
+	want := DefaultPooler()
+	want.PoolSize = 7
+	if err != nil || next.Pooler != want {
+		t.Errorf("%v, %+v", err, next.Pooler)
+	}
+	off, err := next.Set("pooler.off", "true")
+	if err != nil || !off.Pooler.Off {
+		t.Fatalf("off: %v", err)
+	}
+	back, err := ParseCluster(off.YAML())
+	if changes := Diff(next, back); err != nil || len(changes) != 1 || changes[0].Path != "pooler.off" || changes[0].Effect != EffectNone {
+		t.Errorf("%v, %+v", err, changes)
+	}
+	if _, err := old.Set("pooler.mode", "statement"); err == nil {
+		t.Error("mode statement was taken")
 	}
 }

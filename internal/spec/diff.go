@@ -91,6 +91,7 @@ func (d *differ) own(old, new Cluster) {
 	d.add("forks.max_bytes", strconv.FormatInt(was.MaxBytes, 10), strconv.FormatInt(is.MaxBytes, 10), EffectNone, byItself)
 	d.add("forks.aside", strconv.Itoa(was.Aside), strconv.Itoa(is.Aside), EffectNone, byItself)
 	d.add("forks.discard", strconv.FormatBool(was.Discard), strconv.FormatBool(is.Discard), EffectNone, byItself)
+	old.PoolerRules().diff(d, new.PoolerRules())
 	d.add("crash_recovery_max", old.CrashRecoveryMax.D().String(), new.CrashRecoveryMax.D().String(), EffectNone, byItself)
 }
 

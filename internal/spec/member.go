@@ -3,15 +3,16 @@ package spec
 // Member is pgherd.yaml: one file a member, written by `init` and `join`.
 // Unknown keys are errors. Paths are absolute.
 type Member struct {
-	Name     string   `yaml:"name"`      // 1–32 of a-z 0-9 -, begins with a letter
-	Address  string   `yaml:"address"`   // host name or IP by which the others reach this member
-	StateDir string   `yaml:"state_dir"` // keys, embedded store, journal, sockets; 0700
-	Witness  bool     `yaml:"witness,omitempty"`
-	Listen   Listen   `yaml:"listen"`
-	Postgres Postgres `yaml:"postgres,omitempty"`
-	Store    Store    `yaml:"store,omitempty"`
-	Tags     Tags     `yaml:"tags,omitempty"`
-	Watchdog Watchdog `yaml:"watchdog,omitempty"`
+	Name     string       `yaml:"name"`      // 1–32 of a-z 0-9 -, begins with a letter
+	Address  string       `yaml:"address"`   // host name or IP by which the others reach this member
+	StateDir string       `yaml:"state_dir"` // keys, embedded store, journal, sockets; 0700
+	Witness  bool         `yaml:"witness,omitempty"`
+	Listen   Listen       `yaml:"listen"`
+	Postgres Postgres     `yaml:"postgres,omitempty"`
+	Pooler   MemberPooler `yaml:"pooler,omitempty"`
+	Store    Store        `yaml:"store,omitempty"`
+	Tags     Tags         `yaml:"tags,omitempty"`
+	Watchdog Watchdog     `yaml:"watchdog,omitempty"`
 }
 
 // Watchdog is the hardware watchdog behind this member's warden.
@@ -37,6 +38,18 @@ type Listen struct {
 	API   string `yaml:"api"`   // HTTPS: API, join, member-to-member status. Default 0.0.0.0:7432
 	Peer  string `yaml:"peer"`  // raft traffic of the embedded store. Default 0.0.0.0:7433
 	Store string `yaml:"store"` // clients of the embedded store (mutual TLS). Default 0.0.0.0:7434
+
+	// The endpoints for applications; both or none. There is no default: a member without them has none.
+	RW string `yaml:"rw,omitempty"` // sends to the primary
+	RO string `yaml:"ro,omitempty"` // sends to standbys
+}
+
+// Endpoints says that this member offers endpoints.
+func (l Listen) Endpoints() bool { return l.RW != "" && l.RO != "" }
+
+// MemberPooler says what serves this member's endpoints; how they pool is in the cluster's spec.
+type MemberPooler struct {
+	Bin string `yaml:"bin,omitempty"` // PgBouncer's program; default: the one found on this machine
 }
 
 // Postgres says where this member's PostgreSQL lives.

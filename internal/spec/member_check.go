@@ -22,6 +22,7 @@ func (m Member) check(p *problems) {
 	m.checkListen(p)
 	m.checkStore(p)
 	m.checkTags(p)
+	p.absolute("pooler.bin", m.Pooler.Bin, false)
 	if m.Witness {
 		m.checkWitness(p)
 		return
@@ -49,12 +50,19 @@ func (m Member) checkListen(p *problems) {
 	}
 	for _, l := range []struct{ key, value string }{
 		{"listen.api", m.Listen.API}, {"listen.peer", m.Listen.Peer}, {"listen.store", m.Listen.Store},
+		{"listen.rw", m.Listen.RW}, {"listen.ro", m.Listen.RO},
 	} {
+		if l.value == "" && (l.key == "listen.rw" || l.key == "listen.ro") {
+			continue
+		}
 		port := p.hostPort(l.key, l.value)
 		if other := taken[port]; port != "" && other != "" {
 			p.add(l.key, "", "port %s is also that of %s", port, other)
 		}
 		taken[port] = l.key
+	}
+	if (m.Listen.RW == "") != (m.Listen.RO == "") {
+		p.add("listen", "write both, or none for a member without endpoints", "rw and ro come together")
 	}
 }
 

@@ -14,6 +14,8 @@ const (
 	DefaultPeerPort     = 7433
 	DefaultStorePort    = 7434
 	DefaultPostgresPort = 5432
+	DefaultRWPort       = 6432
+	DefaultROPort       = 6433
 	DefaultStorePrefix  = "/pgherd"
 	DefaultWatchdog     = "/dev/watchdog"
 )

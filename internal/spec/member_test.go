@@ -44,7 +44,8 @@ func TestMemberDefaults(t *testing.T) {
 func fullMember() Member {
 	return Member{
 		Name: "n1", Address: "db1.example.org", StateDir: "/srv/pgherd",
-		Listen: Listen{API: "0.0.0.0:7432", Peer: "[::]:7433", Store: ":7434"},
+		Listen: Listen{API: "0.0.0.0:7432", Peer: "[::]:7433", Store: ":7434", RW: "0.0.0.0:6432", RO: "0.0.0.0:6433"},
+		Pooler: MemberPooler{Bin: "/usr/sbin/pgbouncer"},
 		Postgres: Postgres{
 			BinDir: "/usr/lib/postgresql/15/bin", DataDir: "/srv/pg/data", WalDir: "/srv/wal", SocketDir: "/srv/pg run", Port: 5433, Listen: "*",
 			Parameters: map[string]string{
@@ -120,6 +121,9 @@ func TestMemberProblems(t *testing.T) {
 		"port":                 {smallMember + "listen: {api: ':70000'}\n", `port "70000": want 1 to 65535`},
 		"port taken":           {smallMember + "listen: {api: ':7433'}\n", "port 7433 is also that of listen.api"},
 		"postgres' port":       {smallMember + "postgres: {port: 7434}\n", "port 7434 is also that of postgres.port"},
+		"one endpoint":         {smallMember + "listen: {rw: ':6432'}\n", "rw and ro come together at line 4; write both, or none"},
+		"endpoint's port":      {smallMember + "listen: {rw: ':6432', ro: ':5432'}\n", "listen.ro: port 5432 is also that of postgres.port"},
+		"pooler's program":     {smallMember + "pooler: {bin: pgbouncer}\n", "is not absolute"},
 		"socket too long":      {smallMember + "postgres: {socket_dir: /" + strings.Repeat("x", 90) + "}\n", "too long for a socket"},
 		"state in data":        {smallMember + "postgres: {data_dir: /var/lib}\n", "state_dir lies in postgres.data_dir"},
 		"wal in data":          {smallMember + "postgres: {wal_dir: /var/lib/pgherd/data/wal}\n", "wal_dir lies in postgres.data_dir"},

@@ -72,7 +72,10 @@ func (m Member) YAML() []byte {
 	w.pair(1, "api", m.Listen.API, "HTTPS: API, joins, status")
 	w.pair(1, "peer", m.Listen.Peer, "between the members' stores")
 	w.pair(1, "store", m.Listen.Store, "for the store's clients")
+	w.optional(1, "rw", m.Listen.RW, "endpoint for clients: wherever the primary is")
+	w.optional(1, "ro", m.Listen.RO, "endpoint for clients that only read: the standbys")
 	m.Postgres.render(&w)
+	m.Pooler.render(&w)
 	m.Store.render(&w)
 	m.Tags.render(&w)
 	m.Watchdog.render(&w)
@@ -94,6 +97,12 @@ func (pg Postgres) render(w *page) {
 		b.parameters(2, pg.Parameters)
 	}
 	w.section("postgres", &b)
+}
+
+func (m MemberPooler) render(w *page) {
+	var b page
+	b.optional(1, "bin", m.Bin, "PgBouncer's program")
+	w.section("pooler", &b)
 }
 
 func (s Store) render(w *page) {
@@ -162,6 +171,7 @@ func (c Cluster) YAML() []byte {
 	w.line(0, "health:", "of a primary that runs")
 	w.pair(1, "write_timeout", c.HealthRules().WriteTimeout.D().String(), "no commit for so long, and a standby takes over")
 	w.pair(1, "failover", strconv.FormatBool(c.HealthRules().Failover), "false: only say so")
+	c.PoolerRules().render(&w)
 	w.line(0, "postgres:", "")
 	c.Postgres.render(&w)
 	return []byte(w.String())

@@ -96,5 +96,6 @@ func (c Cluster) clone() Cluster {
 	c.Health = c.HealthRules() // one of them is set: the other keeps its default
 	c.Postgres.HBA = slices.Clone(c.Postgres.HBA)
 	c.Forks = c.Retention()
+	c.Pooler = c.PoolerRules()
 	return c
 }

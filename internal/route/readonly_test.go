@@ -1,0 +1,102 @@
+package route
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/wal"
+)
+
+func TestReadersLeaveAStandbyThatLags(t *testing.T) {
+	s := newScene(t)
+	most := wal.LSN(s.v.Rules.ReadLagMaxBytes)
+	at := func(lag wal.LSN) {
+		s.v.Now += second
+		s.see("n1", Writes, 1000+100*most)
+		s.see("n2", Recovery, 1000+100*most-lag)
+		s.see("n3", Recovery, 1000+100*most)
+		s.later(0)
+	}
+	at(most)
+	s.reads("n2", "n3")
+	at(most + 1)
+	s.reads("n3")
+	if s.p.RO.Drop || !strings.Contains(s.p.RO.Why.Text, "n2 lags by") {
+		t.Errorf("%+v", s.p.RO)
+	}
+	at(most/2 + 1) // it comes back at half, or it would come and go with each burst
+	s.reads("n3")
+	at(most / 2)
+	s.reads("n2", "n3")
+}
+
+// What the primary has written since a standby was looked at is no lag of it.
+func TestLagIsMeasuredAtOneTime(t *testing.T) {
+	s := newScene(t)
+	s.v.Now += 900_000_000
+	s.see("n1", Writes, 1000+wal.LSN(10*s.v.Rules.ReadLagMaxBytes))
+	s.later(0)
+	s.reads("n2", "n3")
+	s.later(100 * time.Millisecond)
+	s.see("n2", Recovery, s.v.Sights["n1"].LSN)
+	s.see("n3", Recovery, 1000)
+	s.decide()
+	s.reads("n2")
+}
+
+func TestReadersLeaveWhoDoesNotAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*scene)
+		drop   bool
+	}{
+		"down":             {func(s *scene) { s.see("n2", Down, 0) }, true},
+		"silent":           {func(s *scene) { s.v.Sights["n2"] = Sight{State: Recovery, Silent: true, Err: "no answer"} }, true},
+		"drained":          {func(s *scene) { s.v.Drained = []string{"n2"} }, false},
+		"removed":          {func(s *scene) { s.v.Members = slices.Delete(s.v.Members, 1, 2) }, false},
+		"a second primary": {func(s *scene) { s.see("n2", Writes, 1000) }, false},
+	} {
+		s := newScene(t)
+		c.change(s)
+		s.decide()
+		s.reads("n3")
+		if s.p.RO.Drop != c.drop {
+			t.Errorf("%s: drop %v", name, s.p.RO.Drop)
+		}
+		if s.decide(); s.p.RO.Drop {
+			t.Errorf("%s: dropped twice", name)
+		}
+	}
+}
+
+func TestReadersWaitWhenNobodyIsLeft(t *testing.T) {
+	s := newScene(t)
+	s.see("n2", Down, 0)
+	s.see("n3", Down, 0)
+	s.decide()
+	if !s.p.RO.Hold || len(s.p.RO.Targets) == 0 || len(s.p.Record.Readers) > 0 || !strings.Contains(s.p.RO.Why.Text, "n1 is the primary; n2 lets nobody in") {
+		t.Fatalf("%+v, record %+v", s.p.RO, s.p.Record)
+	}
+	if s.later(heldTold); !s.condition(core.CondPoolerNoReaders) {
+		t.Error("it is not said")
+	}
+	s.v.Rules.ReadFromPrimary = true
+	s.decide()
+	s.reads("n1")
+	s.see("n3", Recovery, 1000)
+	s.decide()
+	s.reads("n1", "n3")
+}
+
+// A cluster of one has no standby by choice: readers wait, and that is no condition.
+func TestAClusterOfOne(t *testing.T) {
+	s := newScene(t)
+	s.v.Members = s.v.Members[:1]
+	s.decide()
+	if s.later(heldTold); !s.p.RO.Hold || len(s.p.Conditions) > 0 || !strings.Contains(s.p.RO.Why.Text, "read_from_primary") {
+		t.Errorf("%+v", s.p)
+	}
+	s.sends("n1")
+}
