@@ -27,6 +27,7 @@ type agent struct {
 
 	storeBusy bool
 	snapshot  core.StoreView // on its way here
+	revision  int64          // so too
 	reads     int
 	storeErr  string
 
@@ -166,12 +167,11 @@ func (a *agent) readStore() {
 	}
 	a.storeBusy = true
 	s, sent := a.n.w.store, a.n.clock()
-	var revision int64
 	a.reads++
 	epoch, read := a.group.epoch, a.reads
 	s.call(a.n, storeRead, func() outcome {
 		if a.group.epoch == epoch && a.reads == read { // else nobody waits for it any more
-			revision = s.snapshot(a.n, &a.snapshot)
+			a.revision = s.snapshot(a.n, &a.snapshot)
 		}
 		return answered
 	}, func(o outcome) {
@@ -184,10 +184,10 @@ func (a *agent) readStore() {
 				a.n.switchTo(s.generation, "")
 				return
 			}
-		} else if err := a.ledger.Merge(a.snapshot, revision, sent, a.n.clock()); err != nil {
+		} else if err := a.ledger.Merge(a.snapshot, a.revision, sent, a.n.clock()); err != nil {
 			a.storeErr = err.Error()
 		} else {
-			a.n.keep(&a.snapshot, revision)
+			a.n.keep(&a.snapshot, a.revision)
 		}
 		a.arrived()
 	})

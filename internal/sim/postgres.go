@@ -15,6 +15,8 @@ type server struct {
 	n     *node
 	group group // its processes
 
+	onWrite func() // serve, made a value once: there are many
+
 	// On disk.
 	data       core.Data
 	wal        []int32
@@ -73,6 +75,7 @@ type sender struct {
 
 func (p *server) init() {
 	members := p.n.w.o.Members
+	p.onWrite = p.serve
 	p.state, p.data.State = core.StateStopped, core.DataAbsent
 	p.senders, p.slots, p.lostSlots = make([]sender, members), make([]bool, members), make([]bool, members)
 }

@@ -26,7 +26,7 @@ func (a *agent) act(v *core.View, plan core.Plan, i int) {
 		a.ended(v, plan, nil, false)
 		return
 	}
-	s := plan.Steps[i]
+	s := &plan.Steps[i] // as it is in the plan: what is to be done holds on to it
 	done := func(err error) {
 		if err == nil {
 			a.act(v, plan, i+1)
@@ -45,17 +45,17 @@ func (a *agent) act(v *core.View, plan core.Plan, i int) {
 	a.step(s, done)
 }
 
-func (a *agent) step(s core.Step, done func(error)) {
+func (a *agent) step(s *core.Step, done func(error)) {
 	n, w := a.n, a.n.w
 	switch s.Kind {
 	case core.StepPutLease:
 		a.putLease(s, done)
 	case core.StepVouch:
-		a.askVouch(s, done)
+		a.askVouch(*s, done)
 	case core.StepPutCluster, core.StepPutOperation, core.StepPutRequest, core.StepEndRequest:
-		w.store.call(n, storeLimit, func() outcome { return w.store.put(n, s) }, func(o outcome) { done(failure(o)) })
+		w.store.call(n, storeLimit, func() outcome { return w.store.put(n, *s) }, func(o outcome) { done(failure(o)) })
 	case core.StepInit, core.StepClone, core.StepRewind, core.StepCheckpoint:
-		done(a.startJob(s))
+		done(a.startJob(*s))
 	case core.StepConfigure:
 		// `postgres -C` and the files take a while.
 		a.later(w.between(time.Millisecond, 40*time.Millisecond), done, func() error {
@@ -64,7 +64,7 @@ func (a *agent) step(s core.Step, done func(error)) {
 			return nil
 		})
 	case core.StepStart:
-		a.startServer(s, done)
+		a.startServer(*s, done)
 	case core.StepMarkGood:
 		a.good = s.Conf.Params
 		done(nil)
@@ -96,7 +96,7 @@ func failure(o outcome) error {
 }
 
 // putLease: trust, and with it the warden's deadline, counts from before the write.
-func (a *agent) putLease(s core.Step, done func(error)) {
+func (a *agent) putLease(s *core.Step, done func(error)) {
 	n, w := a.n, a.n.w
 	if s.Lease.Holder == n.name && s.Lease.Term > a.ledger.Term() {
 		if err := a.ledger.Taking(s.Expect, n.clock()); err != nil {
@@ -107,7 +107,7 @@ func (a *agent) putLease(s core.Step, done func(error)) {
 	sent := n.clock()
 	var revision int64
 	w.store.call(n, storeLimit, func() outcome {
-		o := w.store.put(n, s)
+		o := w.store.put(n, *s)
 		revision = w.store.revision
 		return o
 	}, func(o outcome) {
@@ -128,7 +128,7 @@ func (a *agent) putLease(s core.Step, done func(error)) {
 	})
 }
 
-func (a *agent) ofWarden(s core.Step) error {
+func (a *agent) ofWarden(s *core.Step) error {
 	d := &a.n.warden
 	if !d.alive || d.group.frozen > 0 {
 		return errWarden
@@ -173,7 +173,7 @@ func (a *agent) startServer(s core.Step, done func(error)) {
 }
 
 // ofServer are the steps that ask by SQL.
-func (a *agent) ofServer(s core.Step) error {
+func (a *agent) ofServer(s *core.Step) error {
 	p := &a.n.pg
 	if p.state != core.StateRunning || p.group.frozen > 0 {
 		return errServer

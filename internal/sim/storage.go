@@ -24,8 +24,9 @@ type storage struct {
 	stalled    time.Duration // nothing is answered before this
 	staleness  int           // one read in so many is old; 0: none
 	old        []past
-	lost       bool   // wiped, and not rebuilt yet
-	generation uint64 // see core.ClusterRecord
+	lost       bool    // wiped, and not rebuilt yet
+	generation uint64  // see core.ClusterRecord
+	calls      []*call // free ones
 }
 
 type past struct {
@@ -92,44 +93,79 @@ func (r reply) after(d time.Duration, fn func()) {
 	r.g.w.plan(event{at: r.g.w.now + max(0, d), group: r.g, epoch: r.epoch, fn: fn})
 }
 
+// call is a request on its way, or its answer back: see storage.call. It is used again after that; its
+// two events are made once.
+type call struct {
+	s          *storage
+	n          *node
+	back       reply
+	generation uint64
+	over       time.Duration // when its sender gives it up
+	effect     func() outcome
+	done       func(outcome)
+	result     outcome
+
+	arrives, comesBack func()
+}
+
+func (s *storage) newCall() *call {
+	if n := len(s.calls); n > 0 {
+		c := s.calls[n-1]
+		s.calls = s.calls[:n-1]
+		return c
+	}
+	c := &call{s: s}
+	c.arrives, c.comesBack = c.arrive, c.comeBack
+	return c
+}
+
 // call sends a request. effect happens at the moment of linearization, done at the sender
 // within limit.
 func (s *storage) call(n *node, limit time.Duration, effect func() outcome, done func(outcome)) {
-	w, back, sent := s.w, n.agent.group.asks(), s.w.now
-	ask, generation := effect, n.generation
-	effect = func() outcome {
-		if s.lost || generation != s.generation { // each generation has keys of its own
-			return conflicted
-		}
-		return ask()
-	}
-	fail := func() { back.after(sent+limit-w.now, func() { done(unanswered) }) }
+	w, c := s.w, s.newCall()
+	c.n, c.back, c.generation, c.over, c.effect, c.done, c.result = n, n.agent.group.asks(), n.generation, w.now+limit, effect, done, unanswered
 	arrives := w.latency() + w.latency() // to the leader, and from it to a quorum's disks
 	if until := s.stalled - w.now; until > 0 {
 		arrives += until
 	}
 	if arrives > limit { // given up by its sender, and under way all the same
-		fail()
+		late := *c
+		c.back.after(limit, c.comesBack)
 		w.after(arrives, func() {
 			if s.reachable(n) {
-				effect()
+				late.take()
 			}
 		})
 		return
 	}
-	w.after(arrives, func() {
-		if !s.reachable(n) {
-			fail()
+	w.after(arrives, c.arrives)
+}
+
+func (c *call) take() outcome {
+	if c.s.lost || c.generation != c.s.generation { // each generation has keys of its own
+		return conflicted
+	}
+	return c.effect()
+}
+
+func (c *call) arrive() {
+	s, w := c.s, c.s.w
+	if s.reachable(c.n) {
+		result := c.take()
+		if d := w.latency(); w.now+d <= c.over && s.reachable(c.n) {
+			c.result = result
+			c.back.after(d, c.comesBack)
 			return
 		}
-		result := effect()
-		d := w.latency()
-		if w.now+d > sent+limit || !s.reachable(n) {
-			fail()
-			return
-		}
-		back.after(d, func() { done(result) })
-	})
+	}
+	c.back.after(c.over-w.now, c.comesBack)
+}
+
+func (c *call) comeBack() {
+	done, result := c.done, c.result
+	c.effect, c.done = nil, nil
+	c.s.calls = append(c.s.calls, c)
+	done(result)
 }
 
 // reachable says that the member can talk to a leader that has a quorum.

@@ -17,6 +17,21 @@ type peerView struct {
 	err     string
 	pending bool // one question at a time
 	status  status
+	asks    *question
+}
+
+// question is on its way to another member, or its answer back. It is used for one after the other, as
+// only one is open; its two events are made once.
+type question struct {
+	a                  *agent
+	p                  *peerView
+	m                  *node // who is asked
+	back               reply
+	sent               core.Instant
+	began              time.Duration
+	answer             *status // nil: there is none, and err says why
+	err                string
+	arrives, comesBack func()
 }
 
 // status is what a member says of itself, as agent.status does: the last decision, with
@@ -31,9 +46,10 @@ type status struct {
 	unwell           bool
 }
 
-func (a *agent) status() status {
+func (a *agent) status(s *status) {
 	r := &a.report
-	return status{instance: a.facts(), job: a.job, term: r.Term, beat: r.Beat, vacant: r.Vacant, rejected: r.Rejected, stopping: a.stopping, unwatched: r.Unwatched, unwell: r.Unwell}
+	s.instance, s.job = a.facts(), a.job
+	s.term, s.beat, s.vacant, s.rejected, s.stopping, s.unwatched, s.unwell = r.Term, r.Beat, r.Vacant, r.Rejected, a.stopping, r.Unwatched, r.Unwell
 }
 
 // How old facts may be that are given to others: as in agent/status.go.
@@ -180,36 +196,43 @@ func (a *agent) ask() {
 }
 
 func (a *agent) askOne(m *node) {
-	w, p, back := a.n.w, &a.peers[m.i], a.group.asks()
-	p.pending = true
-	sent, began := a.n.clock(), w.now
-	fail := func(d time.Duration, err string) {
-		back.after(d, func() { a.heard(p, sent, nil, err) })
+	w, p := a.n.w, &a.peers[m.i]
+	q := p.asks
+	if q == nil {
+		q = &question{a: a, p: p, m: m}
+		q.arrives, q.comesBack = q.arrive, q.comeBack
+		p.asks = q
 	}
-	d, ok := w.delivery(a.n.i, m.i)
-	if !ok {
-		fail(peerLimit, "no answer")
+	p.pending = true
+	q.back, q.sent, q.began, q.answer, q.err = a.group.asks(), a.n.clock(), w.now, nil, "no answer"
+	if d, ok := w.delivery(a.n.i, m.i); ok {
+		w.after(d, q.arrives)
+	} else {
+		q.back.after(peerLimit, q.comesBack)
+	}
+}
+
+func (q *question) arrive() {
+	w, m := q.m.w, q.m
+	late := q.began + peerLimit - w.now
+	switch {
+	case m.down > 0 || m.agent.group.frozen > 0:
+		q.back.after(late, q.comesBack)
+		return
+	case !m.agent.up:
+		q.err = "connection refused"
+		q.back.after(w.latency(), q.comesBack)
 		return
 	}
-	w.after(d, func() {
-		late := began + peerLimit - w.now
-		switch {
-		case m.down > 0 || m.agent.group.frozen > 0:
-			fail(late, "no answer")
-			return
-		case !m.agent.up:
-			fail(w.latency(), "connection refused")
-			return
-		}
-		if d, ok := w.delivery(m.i, a.n.i); ok && d < late {
-			s := w.envelope()
-			*s = m.agent.status()
-			back.after(d, func() { a.heard(p, sent, s, "") })
-			return
-		}
-		fail(late, "no answer")
-	})
+	if d, ok := w.delivery(m.i, q.a.n.i); ok && d < late {
+		q.answer, q.err = w.envelope(), ""
+		m.agent.status(q.answer)
+		late = d
+	}
+	q.back.after(late, q.comesBack)
 }
+
+func (q *question) comeBack() { q.a.heard(q.p, q.sent, q.answer, q.err) }
 
 // envelope is a status on its way: large, and used again.
 func (w *World) envelope() (s *status) {

@@ -17,6 +17,7 @@ type World struct {
 	now    time.Duration
 	events int
 	queue  queue
+	writes func() // write, made a value once: there are many
 
 	nodes   []*node
 	store   *storage
@@ -108,8 +109,9 @@ func newWorld(o Options, seed uint64) *World {
 		n.warden.begin()
 		n.agent.start()
 	}
-	for c := range o.Clients {
-		w.after(time.Second+w.upTo(time.Second), func() { w.write(c) })
+	w.writes = w.write
+	for range o.Clients {
+		w.after(time.Second+w.upTo(time.Second), w.writes)
 	}
 	return w
 }
