@@ -210,12 +210,7 @@ func fresh(p Peer) bool { return p.Known && p.Err == "" && p.Age < peerFresh }
 
 // since remembers since when something is so. What is not so, or not asked about in a
 // tick, is forgotten: a stale start would make a short break look long.
-func (d *decider) since(key string, so bool) time.Duration {
-	if !so {
-		return 0
-	}
-	return d.v.Now.Sub(d.begin(key))
-}
+func (d *decider) since(key string, so bool) time.Duration { return d.sinceOf(key, "", so) }
 
 // sinceOf is since for what may be so of several: the key is made only where it is so.
 func (d *decider) sinceOf(kind, of string, so bool) time.Duration {

@@ -177,11 +177,12 @@ func (d *decider) params() map[string]string {
 		out = d.v.Local.Good
 	}
 	for _, name := range spec.OrderedParams {
-		if out[name] == "" { // the error that "" makes costs more than the rest
+		given := out[name]
+		if given == "" { // the error that "" makes costs more than the rest
 			continue
 		}
-		if want, err := strconv.Atoi(out[name]); err == nil {
-			if bent := strconv.Itoa(d.ordered(name, want)); bent != out[name] {
+		if want, err := strconv.Atoi(given); err == nil {
+			if bent := strconv.Itoa(d.ordered(name, want)); bent != given {
 				out = maps.Clone(out)
 				out[name] = bent
 			}
