@@ -130,7 +130,7 @@ func (s *Server) conf(c core.Conf) (conf, hba, ident []byte, err error) {
 		out.Source = &source
 		out.PrimarySlot = spec.SlotName(s.Config.Name)
 	}
-	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Rules: c.HBA, Hold: c.Hold})
+	hba, ident, err = postgres.RenderHBA(postgres.HBAInput{OSUser: s.OSUser, Members: c.Members, Poolers: c.Poolers, Rules: c.HBA, Hold: c.Hold})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -33,7 +33,7 @@ type Facts struct {
 	ReplayPaused bool   `json:"replay_paused"`
 	ReplayWait   string `json:"replay_wait"` // what the startup process waits for, by pg_stat_activity
 
-	// Roles: pgherd's own roles exist (see EnsureRoles).
+	// Roles: pgherd's own roles exist, and what poolers ask (see EnsureRoles).
 	Roles bool `json:"roles"`
 
 	Receiver *Receiver `json:"receiver"` // nil: no WAL receiver runs

@@ -24,7 +24,8 @@ SELECT json_build_object(
  'server_version', current_setting('server_version_num')::int,
  'start_time', pg_postmaster_start_time(),
  'config_loaded', pg_conf_load_time(),
- 'roles', (SELECT count(*) = 2 FROM pg_roles WHERE rolname IN ('pgherd_replicator', 'pgherd_rewind')),
+ 'roles', (SELECT count(*) = 3 FROM pg_roles WHERE rolname IN ('pgherd_replicator', 'pgherd_rewind', 'pgherd_pooler'))
+   AND to_regprocedure('pgherd.lookup(text)') IS NOT NULL,
  'timeline', CASE WHEN r.standby
    THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,

@@ -16,6 +16,7 @@ type HBAInput struct {
 	Superuser string   // default "postgres"
 	OSUser    string   // the OS user that is the superuser over the unix socket
 	Members   []string // names in the node certificates (CN): they may replicate and rewind
+	Poolers   []string // the same, who may look roles up for clients
 	// ReplicationAddresses are CIDRs from which members connect; empty means any
 	// (the certificate decides).
 	ReplicationAddresses []string
@@ -35,6 +36,7 @@ func HBAHeld(in Instance) bool {
 const (
 	mapAdmin   = "pgherd"
 	mapMembers = "pgherd_members"
+	mapPoolers = "pgherd_poolers"
 
 	// nodeOrganization is in every node certificate of the cluster's CA and in no
 	// application's: with the CN alone, a role named like a member could replicate.
@@ -82,8 +84,8 @@ func reserved(superuser, role string) bool {
 }
 
 // RenderHBA writes pgherd_hba.conf and pgherd_ident.conf. In order: the
-// administrator over the unix socket; members by certificate; the reserved roles
-// refused; the user's rules, TLS only; everything else refused. The first line
+// administrator over the unix socket; members and poolers by certificate; the reserved
+// roles refused; the user's rules, TLS only; everything else refused. The first line
 // that fits a connection decides, so the order is the protection. No rule trusts.
 func RenderHBA(h HBAInput) (hba, ident []byte, err error) {
 	if h.Superuser == "" {
@@ -99,7 +101,7 @@ func (h HBAInput) check() error {
 	if h.OSUser == "" || strings.ContainsAny(h.OSUser+h.Superuser, "\x00\n\r") || strings.HasPrefix(h.OSUser, "/") {
 		return fmt.Errorf("hba: OS user %q is not a name", h.OSUser)
 	}
-	for _, m := range h.Members {
+	for _, m := range slices.Concat(h.Members, h.Poolers) {
 		if !memberName.MatchString(m) {
 			return fmt.Errorf("hba: %q is not a member's name", m)
 		}
@@ -127,8 +129,12 @@ func (h HBAInput) renderHBA() []byte {
 		line("hostssl", "replication", hbaName(RoleReplicator), address, "cert", "clientname=DN", "map="+mapMembers)
 		line("hostssl", hbaName("postgres"), hbaName(RoleRewind), address, "cert", "clientname=DN", "map="+mapMembers)
 	}
+	if len(h.Poolers) > 0 && !h.Hold { // who asks for clients is kept out with them: it takes its answer for the server's
+		b.WriteString("\n# Poolers, by node certificate: they look up who their clients are.\n")
+		line("hostssl", hbaName(PoolerDatabase), hbaName(RolePooler), "all", "cert", "clientname=DN", "map="+mapPoolers)
+	}
 	b.WriteString("\n# Nobody else is one of these, and the superuser never comes over the network.\n")
-	roles := []string{hbaName("postgres"), hbaName(RoleReplicator), hbaName(RoleRewind)}
+	roles := []string{hbaName("postgres"), hbaName(RoleReplicator), hbaName(RoleRewind), hbaName(RolePooler)}
 	if h.Superuser != "postgres" {
 		roles = append(roles, hbaName(h.Superuser))
 	}
@@ -156,6 +162,9 @@ func (h HBAInput) renderIdent() []byte {
 		for _, role := range []string{RoleReplicator, RoleRewind} {
 			fmt.Fprintf(&b, "%s  %s  %s\n", mapMembers, hbaName("CN="+m+",O="+nodeOrganization), hbaName(role))
 		}
+	}
+	for _, p := range slices.Sorted(slices.Values(h.Poolers)) {
+		fmt.Fprintf(&b, "%s  %s  %s\n", mapPoolers, hbaName("CN="+p+",O="+nodeOrganization), hbaName(RolePooler))
 	}
 	return b.Bytes()
 }

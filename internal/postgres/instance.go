@@ -11,6 +11,7 @@ import (
 const (
 	RoleReplicator = "pgherd_replicator" // standbys and pg_basebackup, by node certificate
 	RoleRewind     = "pgherd_rewind"     // pg_rewind and the clone lock, by node certificate
+	RolePooler     = "pgherd_pooler"     // who looks roles up for clients of a pooler, and whether this is the primary; by certificate
 	rolePrefix     = "pgherd_"
 )
 
@@ -20,6 +21,13 @@ const (
 	HBAFile   = "pgherd_hba.conf"
 	IdentFile = "pgherd_ident.conf"
 	MarkFile  = "pgherd.mark"
+)
+
+// PoolerQuery gives a pooler the name and the secret of the role $1, in database PoolerDatabase;
+// no row for who may not come that way.
+const (
+	PoolerQuery    = "SELECT rolname, rolpassword FROM pgherd.lookup($1)"
+	PoolerDatabase = "postgres"
 )
 
 // Instance says where one PostgreSQL lives. Paths are absolute.

@@ -163,7 +163,7 @@ func (n *node) asSource(member string) Source {
 func (n *node) configure(t testing.TB) {
 	t.Helper()
 	u := must(user.Current())(t)
-	hba, ident, err := RenderHBA(HBAInput{OSUser: u.Username, Members: []string{"n1", "n2", "n3"}, Rules: []spec.HBARule{
+	hba, ident, err := RenderHBA(HBAInput{OSUser: u.Username, Members: []string{"n1", "n2", "n3"}, Poolers: []string{"n1", "app1"}, Rules: []spec.HBARule{
 		{Databases: []string{"all"}, Users: []string{"all"}, From: "127.0.0.0/8", Auth: "cert"}}})
 	check(t, err)
 	conf := Conf{Instance: n.in, ClusterName: "test", Listen: "127.0.0.1", CertFile: n.ca.file(n.name + ".crt"),

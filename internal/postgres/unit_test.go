@@ -131,11 +131,15 @@ func TestConnInfoByTLSName(t *testing.T) {
 const wantHBA = `local  all  "postgres"  peer  map=pgherd
 hostssl  replication  "pgherd_replicator"  all  cert  clientname=DN  map=pgherd_members
 hostssl  "postgres"  "pgherd_rewind"  all  cert  clientname=DN  map=pgherd_members
-host  all,replication  "postgres","pgherd_replicator","pgherd_rewind"  all  reject
+hostssl  "postgres"  "pgherd_pooler"  all  cert  clientname=DN  map=pgherd_poolers
+host  all,replication  "postgres","pgherd_replicator","pgherd_rewind","pgherd_pooler"  all  reject
 hostssl  all,"my db","replication"  "o""k",+"staff"  10.0.0.0/8  scram-sha-256
 hostssl  sameuser  all  samenet  cert
 local  all,replication  all  reject
 host  all,replication  all  all  reject
+`
+
+const poolerRule = `hostssl  "postgres"  "pgherd_pooler"  all  cert  clientname=DN  map=pgherd_poolers
 `
 
 const wantIdent = `pgherd  "osuser"  "postgres"
@@ -143,6 +147,8 @@ pgherd_members  "CN=n1,O=pgherd node"  "pgherd_replicator"
 pgherd_members  "CN=n1,O=pgherd node"  "pgherd_rewind"
 pgherd_members  "CN=n2,O=pgherd node"  "pgherd_replicator"
 pgherd_members  "CN=n2,O=pgherd node"  "pgherd_rewind"
+pgherd_poolers  "CN=app1,O=pgherd node"  "pgherd_pooler"
+pgherd_poolers  "CN=n1,O=pgherd node"  "pgherd_pooler"
 `
 
 func rulesOnly(text []byte) string {
@@ -156,7 +162,7 @@ func rulesOnly(text []byte) string {
 }
 
 func TestRenderHBA(t *testing.T) {
-	good := HBAInput{OSUser: "osuser", Members: []string{"n2", "n1"}, Rules: []spec.HBARule{
+	good := HBAInput{OSUser: "osuser", Members: []string{"n2", "n1"}, Poolers: []string{"n1", "app1"}, Rules: []spec.HBARule{
 		{Databases: []string{"all", "my db", "replication"}, Users: []string{`o"k`, "+staff"}, From: "10.0.0.0/8", Auth: "scram-sha-256"},
 		{Databases: []string{"sameuser"}, Users: []string{"all"}, From: "samenet", Auth: "cert"}}}
 	hba, ident, err := RenderHBA(good)
@@ -167,10 +173,18 @@ func TestRenderHBA(t *testing.T) {
 	if got := rulesOnly(ident); got != wantIdent {
 		t.Errorf("ident:\n%s", got)
 	}
+	alone := good
+	alone.Poolers = nil
+	hbaAlone, identAlone, err := RenderHBA(alone)
+	check(t, err)
+	if got := rulesOnly(hbaAlone); got != strings.Replace(wantHBA, poolerRule, "", 1) || strings.Contains(string(identAlone), "pooler") {
+		t.Errorf("without poolers:\n%s%s", got, identAlone)
+	}
 	good.Hold = true
 	held, _, err := RenderHBA(good)
 	check(t, err)
-	if got := rulesOnly(held); !strings.HasPrefix(wantHBA, got[:strings.Index(got, "local  all,replication")]) || strings.Contains(got, "10.0.0.0") || strings.Contains(got, "samenet") || !strings.Contains(got, "replicator") {
+	before, _, _ := strings.Cut(strings.Replace(wantHBA, poolerRule, "", 1), "hostssl  all,")
+	if got := rulesOnly(held); got != before+"local  all,replication  all  reject\nhost  all,replication  all  all  reject\n" {
 		t.Errorf("held: members, the administrator and nobody else are to get in:\n%s", got)
 	}
 	in := Instance{DataDir: t.TempDir()}
@@ -187,7 +201,7 @@ func TestRenderHBA(t *testing.T) {
 		"trust": rule("a", "10.0.0.0/8", "trust"), "superuser": rule("postgres", "samenet", "cert"), "reserved": rule("pgherd_x", "samenet", "cert"),
 		"group of superuser": rule("+postgres", "samenet", "cert"), "newline": rule("a\nhost all all all trust", "samenet", "cert"),
 		"from": rule("a", "all trust", "cert"), "regular expression": rule("/^p", "samenet", "cert"), "no users": {OSUser: "o", Rules: []spec.HBARule{{Databases: []string{"all"}}}},
-		"member": {OSUser: "o", Members: []string{"/.*"}}, "no OS user": {}, "OS user": {OSUser: "/.*"}, "address": {OSUser: "o", ReplicationAddresses: []string{"x"}},
+		"member": {OSUser: "o", Members: []string{"/.*"}}, "pooler": {OSUser: "o", Poolers: []string{"/.*"}}, "no OS user": {}, "OS user": {OSUser: "/.*"}, "address": {OSUser: "o", ReplicationAddresses: []string{"x"}},
 	} {
 		if _, _, err := RenderHBA(in); err == nil {
 			t.Errorf("%s was accepted", name)
