@@ -44,7 +44,7 @@ func (s *setup) flags(cmd *cobra.Command) {
 	f.StringVar(&m.Postgres.DataDir, "data-dir", "", "PostgreSQL's data directory (default: STATE_DIR/data)")
 	f.StringVar(&m.Postgres.WalDir, "wal-dir", "", "a directory of its own for the WAL")
 	f.StringVar(&m.Postgres.SocketDir, "socket-dir", "", "PostgreSQL's unix socket (default: STATE_DIR/run)")
-	f.StringVar(&m.Postgres.Listen, "pg-listen", "", "PostgreSQL's listen_addresses (default: the address and localhost)")
+	f.StringVar(&m.Postgres.Listen, "pg-listen", "", "PostgreSQL's listen_addresses (default: the address and localhost; * with --vip-interface)")
 
 	f.StringVar(&m.Tags.Zone, "zone", "", "failure domain")
 	f.IntVar(&m.Tags.Priority, "priority", 0, "among equal candidates the higher becomes primary")
@@ -53,6 +53,9 @@ func (s *setup) flags(cmd *cobra.Command) {
 
 	f.StringVar((*string)(&m.Watchdog.Mode), "watchdog", "", "off, automatic, or required: without it this member never leads (default automatic)")
 	f.StringVar(&m.Watchdog.Device, "watchdog-device", "", "the watchdog's path (default "+spec.DefaultWatchdog+")")
+
+	f.StringVar(&m.VIP.Interface, "vip-interface", "", "network interface that bears the cluster's virtual address while this member is primary")
+	f.StringVar(&m.HooksDir, "hooks-dir", "", "directory of programs that are told of this member's role")
 
 	f.StringSliceVar(&m.Store.Endpoints, "store-endpoint", nil, "https://HOST:PORT of an etcd of your own, instead of the embedded one")
 	f.StringVar(&m.Store.Prefix, "store-prefix", "", "key prefix in it")
@@ -80,7 +83,7 @@ func (s *setup) complete() error {
 	if m.Witness {
 		m.Postgres, m.Watchdog = spec.Postgres{}, spec.Watchdog{}
 	}
-	for _, path := range []*string{&m.StateDir, &m.Postgres.DataDir, &m.Postgres.WalDir, &m.Postgres.SocketDir, &m.Postgres.BinDir} {
+	for _, path := range []*string{&m.StateDir, &m.Postgres.DataDir, &m.Postgres.WalDir, &m.Postgres.SocketDir, &m.Postgres.BinDir, &m.HooksDir} {
 		if *path != "" {
 			*path = filepath.Clean(*path)
 		}

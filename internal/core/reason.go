@@ -82,6 +82,8 @@ const (
 	CondSlow          Code = "slow_commits"
 	CondWriteFails    Code = "write_fails"
 	CondChecksum      Code = "checksum_failure"
+	CondVIP           Code = "vip_failed"  // raised by the agent, which carries the address
+	CondHook          Code = "hook_failed" // so too
 )
 
 // Conditions of a host's endpoints, raised by whoever runs them.
@@ -139,6 +141,8 @@ var catalogue = map[Code]entry{
 	CondTwoPrimaries:  {Error, "`pgherd status` shows where applications write; stop PostgreSQL on the member that does not hold the lease, keep STATE_DIR/journal of all members and report it"},
 	CondForkNotSaved:  {Error, "the text says what failed: make room in the member's state_dir, or `pgherd forks remove` older ones; it is tried again by itself. `pgherd config set forks.discard=true` gives the WAL up instead"},
 	CondCommitsLost:   {Warning, "start that member: what was lost is told and shown by `pgherd forks` once it is back; `pgherd remove` it if it is gone for good"},
+	CondVIP:           {Error, "the text says what failed; it is tried again by itself. The address needs CAP_NET_ADMIN and CAP_NET_RAW: `AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW` in the systemd unit, or start pgherd as root (docs/vip.md)"},
+	CondHook:          {Warning, "correct the program or the directory: hooks_dir in pgherd.yaml, and what is in it, belongs to root or pgherd's user and nobody else may write it; it is called again when the role changes, or the agent starts"},
 	CondStepFailed:    {Warning, "it is tried again; `pgherd explain` shows the error"},
 
 	CondPoolerMissing:   {Warning, "install PgBouncer 1.21 or newer, or name it with `pooler: {bin: PATH}` in pgherd.yaml, and restart pgherd there; without endpoints take listen.rw and listen.ro out"},

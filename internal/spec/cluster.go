@@ -24,6 +24,7 @@ type Cluster struct {
 	Forks            Forks           `yaml:"forks" json:"forks,omitzero"`
 	Health           Health          `yaml:"health" json:"health,omitzero"`
 	Pooler           Pooler          `yaml:"pooler" json:"pooler,omitzero"`
+	VIP              VIP             `yaml:"vip" json:"vip,omitzero"`
 	Postgres         ClusterPostgres `yaml:"postgres" json:"postgres"`
 }
 

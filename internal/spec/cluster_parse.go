@@ -85,6 +85,7 @@ func (c Cluster) check(p *problems) {
 	c.Retention().check(p)
 	c.HealthRules().check(p)
 	c.PoolerRules().check(p)
+	c.VIP.check(p)
 	if c.Durability != DurabilitySync && c.Durability != DurabilityAsync {
 		p.add("durability", "", "%q: want sync or async", c.Durability)
 	}

@@ -26,6 +26,7 @@ func TestDefaultClusterRoundTrips(t *testing.T) {
 	rich.Postgres.Parameters["search_path"] = ""
 	rich.Postgres.Parameters["default_text_search_config"] = "null"
 	rich.Postgres.HBA = append(rich.Postgres.HBA, HBARule{Databases: []string{"a b", "sameuser"}, Users: []string{"+staff", "ünï"}, From: "fe80::/10", Auth: "cert"})
+	rich.VIP.Address = "10.0.0.100/24"
 	golden(t, "cluster_rich.yaml", rich.YAML())
 	for _, want := range []Cluster{c, bare, rich} {
 		got, err := ParseCluster(want.YAML())

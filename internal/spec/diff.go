@@ -92,6 +92,7 @@ func (d *differ) own(old, new Cluster) {
 	d.add("forks.aside", strconv.Itoa(was.Aside), strconv.Itoa(is.Aside), EffectNone, byItself)
 	d.add("forks.discard", strconv.FormatBool(was.Discard), strconv.FormatBool(is.Discard), EffectNone, byItself)
 	old.PoolerRules().diff(d, new.PoolerRules())
+	d.add("vip.address", old.VIP.Address, new.VIP.Address, EffectNone, "moves to the primary's interface at the next decision; clients of the old one are cut off")
 	d.add("crash_recovery_max", old.CrashRecoveryMax.D().String(), new.CrashRecoveryMax.D().String(), EffectNone, byItself)
 }
 

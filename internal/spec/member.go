@@ -13,6 +13,8 @@ type Member struct {
 	Store    Store        `yaml:"store,omitempty"`
 	Tags     Tags         `yaml:"tags,omitempty"`
 	Watchdog Watchdog     `yaml:"watchdog,omitempty"`
+	VIP      Bearer       `yaml:"vip,omitempty"`
+	HooksDir string       `yaml:"hooks_dir,omitempty"` // programs that are told of this member's role; empty: none
 }
 
 // Watchdog is the hardware watchdog behind this member's warden.

@@ -29,6 +29,8 @@ func (m Member) check(p *problems) {
 	}
 	m.checkPostgres(p)
 	m.Watchdog.check(p)
+	m.VIP.check(p)
+	p.absolute("hooks_dir", m.HooksDir, false)
 }
 
 // check leaves to the warden what depends on the lease's timing, which the cluster's spec may
@@ -156,6 +158,12 @@ func (m Member) checkWitness(p *problems) {
 	}
 	if m.Watchdog != (Watchdog{}) {
 		p.add("watchdog", "remove the section, or witness: true", "a witness has nothing to fence")
+	}
+	if m.VIP != (Bearer{}) {
+		p.add("vip", "remove the section, or witness: true", "a witness never leads")
+	}
+	if m.HooksDir != "" {
+		p.add("hooks_dir", "remove it, or witness: true", "a witness has no role that changes")
 	}
 	if len(m.Store.Endpoints) > 0 {
 		p.add("witness", "", "a witness votes in the embedded store, and with store.endpoints there is none")

@@ -81,6 +81,9 @@ func (m Member) WithDefaults() Member {
 	if m.Postgres.Port == 0 {
 		m.Postgres.Port = DefaultPostgresPort
 	}
+	if m.VIP.Interface != "" {
+		def(&m.Postgres.Listen, "*") // the address comes and goes, and PostgreSQL binds at its start
+	}
 	if m.Address != "" {
 		def(&m.Postgres.Listen, listenOn(m.Address))
 	}

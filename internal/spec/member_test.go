@@ -57,6 +57,8 @@ func fullMember() Member {
 		Tags:  Tags{Zone: "on", Priority: -5, NoFailover: true, NoSync: true},
 
 		Watchdog: Watchdog{Mode: WatchdogRequired, Device: "/dev/watchdog1", Timeout: Duration(2 * time.Second)},
+		VIP:      Bearer{Interface: "bond0.12"},
+		HooksDir: "/etc/pgherd/hooks",
 	}
 }
 

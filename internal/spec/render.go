@@ -79,6 +79,8 @@ func (m Member) YAML() []byte {
 	m.Store.render(&w)
 	m.Tags.render(&w)
 	m.Watchdog.render(&w)
+	m.VIP.render(&w)
+	w.optional(0, "hooks_dir", m.HooksDir, "programs that are told of this member's role")
 	return []byte(w.String())
 }
 
@@ -172,6 +174,7 @@ func (c Cluster) YAML() []byte {
 	w.pair(1, "write_timeout", c.HealthRules().WriteTimeout.D().String(), "no commit for so long, and a standby takes over")
 	w.pair(1, "failover", strconv.FormatBool(c.HealthRules().Failover), "false: only say so")
 	c.PoolerRules().render(&w)
+	c.VIP.render(&w)
 	w.line(0, "postgres:", "")
 	c.Postgres.render(&w)
 	return []byte(w.String())

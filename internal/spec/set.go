@@ -59,7 +59,7 @@ func (p *problems) set(v reflect.Value, path, value string) {
 		v, at = field, below
 	}
 	switch {
-	case value == "":
+	case value == "" && at != "vip.address":
 		p.add(at, "", "has no value; only parameters can be removed")
 	case isScalar(v):
 		p.addErr(at, setScalar(v, value))
