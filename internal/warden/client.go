@@ -13,6 +13,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/trust"
+	"github.com/pgherd/pgherd/internal/vip"
 )
 
 // Client is one connection to a warden. It does not reconnect: when the connection
@@ -236,6 +237,12 @@ func (c *Client) Renewed(ctx context.Context, sent core.Instant, l core.LeaseRec
 // that is older.
 func (c *Client) Watchdog(ctx context.Context, wish spec.Watchdog) error {
 	return c.call(ctx, request{Op: "watchdog", Watchdog: &wish})
+}
+
+// GuardVIP says which address is to be taken away when the postmaster ends or is killed; nil: none. Errors:
+// ErrNotRunning, ErrCapability, ErrUnsupported by a warden that is older.
+func (c *Client) GuardVIP(ctx context.Context, a *vip.Address) error {
+	return c.call(ctx, request{Op: "vip", VIP: a})
 }
 
 // Disarm takes the deadline away: a standby needs none. Errors: ErrLowerTerm.

@@ -17,6 +17,9 @@
 //     (SIGINT) and the warden ends when the instance is empty. The deadline stays
 //     in force meanwhile. Other catchable signals are ignored.
 //
+// What it kills PostgreSQL for, it takes the virtual address away for, if it was told of one: in its
+// own process and without waiting, since the fence does not rest on it.
+//
 // It must not decide anything: it knows no cluster, no lease, no role, no SQL and none of
 // PostgreSQL's files (but for stale locks, see removeStaleLocks). It must not wait for a disk either, in the goroutine that
 // fences: logs are written, rotated and opened elsewhere, so that a full or hung

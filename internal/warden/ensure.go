@@ -25,6 +25,9 @@ type Options struct {
 
 	// Credential is the user that a new warden, and so postgres, runs as. nil: our own.
 	Credential *syscall.Credential
+
+	// AmbientCaps are capabilities that a new warden gets, and nothing that it starts.
+	AmbientCaps []uintptr
 }
 
 const (
@@ -95,7 +98,7 @@ func spawnWarden(ctx context.Context, o Options) error {
 	defer heard.Close()
 	cmd := exec.Command(o.Exe, "warden", "--state-dir", o.StateDir, "--data-dir", o.DataDir, "--ready-fd", "3")
 	cmd.Dir, cmd.Env = "/", wardenEnv(os.Environ())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: o.Credential}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: o.Credential, AmbientCaps: o.AmbientCaps}
 	cmd.ExtraFiles = []*os.File{tell}
 	if log := openLog(o.StateDir, "warden.log"); log != nil {
 		defer log.Close()

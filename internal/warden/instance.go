@@ -97,6 +97,7 @@ func (w *warden) postmasterEnded(pid int, status syscall.WaitStatus) {
 	w.sweeping = true
 	w.sweepPause = sweepPauseMin
 	w.killAll()
+	w.removeVIP()
 	w.retry.Reset(w.sweepPause)
 }
 
@@ -160,6 +161,7 @@ func (w *warden) fence(reason string, done func(error)) {
 	w.st.Withdraw()
 	w.setTimer()
 	if w.st.Empty {
+		w.removeVIP()
 		if done != nil {
 			done(nil)
 		}
@@ -170,6 +172,7 @@ func (w *warden) fence(reason string, done func(error)) {
 	}
 	w.sweeping, w.sweepPause = true, sweepPauseMin
 	w.sweep()
+	w.removeVIP()
 }
 
 // checkDeadline runs at every turn of the loop, whatever woke it.

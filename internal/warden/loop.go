@@ -24,6 +24,7 @@ type warden struct {
 	retry    *time.Timer
 	spawner  *spawner
 	dog      watchdog
+	vip      guardedVIP
 
 	st         Status
 	cgroup     *cgroup
@@ -44,6 +45,7 @@ func newWarden(stateDir, dataDir string, log *slog.Logger) (*warden, error) {
 	if err != nil {
 		return nil, err
 	}
+	address := newGuardedVIP() // before the spawner's thread gives up what it asks for
 	w := &warden{
 		dataDir:  dataDir,
 		log:      log,
@@ -54,6 +56,7 @@ func newWarden(stateDir, dataDir string, log *slog.Logger) (*warden, error) {
 		retry:    time.NewTimer(time.Hour),
 		spawner:  newSpawner(stateDir, dataDir),
 		dog:      newWatchdog(),
+		vip:      address,
 		st:       Status{WardenPID: os.Getpid(), Empty: true, EmptyAt: BootNow(), Version: Version},
 		peers:    make(map[*peer]struct{}),
 	}
@@ -77,6 +80,8 @@ func (w *warden) run() {
 			w.childEnded()
 		case <-w.retry.C:
 			w.tick()
+		case err := <-w.vip.done:
+			w.vipRemoved(err)
 		case then := <-w.dog.done:
 			w.ordered(then)
 		case <-w.dog.timer.C:
@@ -135,6 +140,8 @@ func (w *warden) handle(p *peer, r request) {
 		done(w.arm(r))
 	case "watchdog":
 		done(w.setWatchdog(r.Watchdog))
+	case "vip":
+		done(w.guardVIP(r.VIP))
 	case "disarm":
 		done(w.disarm(r.Term))
 	case "signal":

@@ -101,6 +101,7 @@ func serve(o options, log *slog.Logger) error {
 	debug.FreeOSMemory()
 	w.run()
 	w.letGo(time.Second)
+	w.vip.wait(time.Second)
 	w.cgroup.remove()
 	w.closePeers(time.Second)
 	_ = os.Remove(filepath.Join(o.stateDir, "warden.sock"))

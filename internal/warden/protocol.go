@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/vip"
 )
 
 // The protocol is one JSON object a line over a unix socket. The warden speaks first
@@ -32,6 +33,7 @@ type request struct {
 	TTL      time.Duration  `json:"ttl,omitempty"` // with arm: of the lease, for the watchdog
 	Margin   time.Duration  `json:"margin,omitempty"`
 	Watchdog *spec.Watchdog `json:"watchdog,omitempty"`
+	VIP      *vip.Address   `json:"vip,omitempty"` // with vip: what to take away at the fence; nil: nothing
 }
 
 type reply struct {
@@ -63,6 +65,7 @@ var errorCodes = []struct {
 	{"not-running", ErrNotRunning},
 	{"stopping", ErrStopping},
 	{"unsupported", ErrUnsupported},
+	{"capability", ErrCapability},
 	{"refused", ErrRefused},
 }
 

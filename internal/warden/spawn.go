@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/pgherd/pgherd/internal/privilege"
 )
 
 // spawner forks postmasters, always from one thread that never ends: Pdeathsig is sent
@@ -25,7 +27,12 @@ func newSpawner(stateDir, dataDir string) *spawner {
 	s := &spawner{stateDir, dataDir, make(chan spawn, 1)}
 	go func() {
 		runtime.LockOSThread()
+		confined := privilege.ConfineThread() // what this thread has not, postgres does not get
 		for c := range s.commands {
+			if confined != nil {
+				c.done(0, confined)
+				continue
+			}
 			c.done(s.fork(c))
 		}
 	}()

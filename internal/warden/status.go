@@ -6,6 +6,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/trust"
+	"github.com/pgherd/pgherd/internal/vip"
 )
 
 // Version is what a warden of this binary reports; main sets it before Main.
@@ -23,6 +24,7 @@ var (
 	ErrStopping     = errors.New("the warden is stopping")
 	ErrUnsupported  = errors.New("this warden does not know the operation")
 	ErrRefused      = errors.New("refused")
+	ErrCapability   = errors.New("this warden was started without the capabilities for it")
 	// ErrDisconnected: the warden went away; the outcome of the call is unknown.
 	ErrDisconnected = errors.New("the connection to the warden is lost")
 )
@@ -42,6 +44,7 @@ type Status struct {
 	Version       string       `json:"version"`
 
 	Watchdog *WatchdogStatus `json:"watchdog,omitempty"` // nil: off
+	VIP      *vip.Address    `json:"vip,omitempty"`      // taken away when the postmaster ends or is killed; nil: none, or it is gone
 }
 
 // Exit tells how the last postmaster ended.
