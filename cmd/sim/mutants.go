@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"margin-forgotten", "PostgreSQL may live for a ttl and more after the renewal", []edit{{guard, "return sent.Add(l.TTL.D() - l.Margin.D())", "return sent.Add(l.TTL.D() + l.Margin.D())"}, {decide, "return sent.Add(d.timing().TTL.D() - d.timing().Margin.D())", "return sent.Add(d.timing().TTL.D() + d.timing().Margin.D())"}}},
 	{"no-compare-and-swap", "the lease is written whatever its revision is", []edit{{simStore, "if ok = s.next(&r.LeaseRevision, step.Expect); ok {", "if ok = s.next(&r.LeaseRevision, r.LeaseRevision); ok {"}}},
 	{"lease-not-checked-again", "a promotion and a start check neither trust, nor guard, nor the warden's arming again", []edit{
-		{lease, "\tif !d.trusted() {\n", "\tif false {\n"},
+		{lease, "\tif !d.trusted() && !d.beginsTerm() {\n", "\tif false {\n"},
 		{guard, "if g.Deadline != 0 && now >= g.Deadline {", "if false {"},
 		{guard, "if g.Term != 0 && seen > g.Term {", "if false {"},
 		{permit, "if deadline <= now {", "if false {"},

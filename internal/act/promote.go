@@ -15,6 +15,7 @@ func (r *Runner) promote(ctx context.Context, s core.Step) error {
 			return err
 		}
 		r.Log.Info("promoting", "term", s.Guard.Term, "timeline", s.Timeline, "why", s.Why.Text)
+		defer r.await(postgres.StateInProduction)
 		return r.Server.DB.Promote(ctx)
 	})
 }

@@ -36,6 +36,8 @@ type Runner struct {
 	Ask      func(ctx context.Context, m core.MemberRecord, v core.Vouch) error // one other member to vouch for our lease
 	// KeptChanged is called when a fork was saved or dropped, or data was set aside; nil: nobody asks.
 	KeptChanged func()
+	// Wake makes the loop look: what was asked for has come to its end. nil: nobody asks.
+	Wake func()
 }
 
 // Identity says which cluster data is made for.

@@ -84,6 +84,7 @@ func (r *Runner) stop(ctx context.Context, s core.Step) error {
 	}
 	return r.Server.stopped.ask(pid, func() error {
 		r.Log.Info("stopping PostgreSQL", "why", s.Why.Text)
+		defer r.await(postgres.StateShutDown)
 		return c.Signal(ctx, fastShutdown)
 	})
 }

@@ -185,7 +185,7 @@ func (a *Agent) buildLoop() {
 		}
 		a.poke()
 	}
-	a.runner.Ledger = stores
+	a.runner.Ledger, a.runner.Wake = stores, a.poke
 	a.runner.Ask = func(ctx context.Context, m core.MemberRecord, v core.Vouch) error {
 		return a.peers.Vouch(ctx, apiAddress(m), v)
 	}

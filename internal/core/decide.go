@@ -172,9 +172,14 @@ func (d *decider) dataJob() bool {
 
 func (d *decider) do(s Step) { d.plan.Steps = append(d.plan.Steps, s) }
 
-// guarded is do with the guard of the lease: the step must not run after our trust ends.
+// guarded is do with the guard of the lease: the step must not run after our trust ends, or that
+// which a renewal before it in the plan wins, counted from now rather than from its sending.
 func (d *decider) guarded(s Step) {
-	s.Guard = Guard{Term: d.lease.Term, Deadline: d.trustUntil()}
+	until := d.trustUntil()
+	if !d.trusted() {
+		until = d.v.Now.Add(d.timing().TTL.D() - d.timing().Margin.D())
+	}
+	s.Guard = Guard{Term: d.lease.Term, Deadline: until}
 	d.do(s)
 }
 

@@ -10,11 +10,11 @@ import (
 )
 
 // promote makes a primary of the standby that holds the lease. The order matters:
-// the sync set before the first write, the slots before anybody follows, the warden's
-// deadline (armed by the renewal) before everything.
+// the sync set before the first write, the warden's deadline (armed by the renewal) before
+// everything.
 func (d *decider) promote() {
 	d.wakeIn(tickBusy)
-	if w := d.v.Local.Warden; !w.Alive || w.Deadline == 0 || w.Term != d.lease.Term {
+	if w := d.v.Local.Warden; !w.Alive || d.trusted() && (w.Deadline == 0 || w.Term != d.lease.Term) {
 		d.say("not_armed", "the warden is not armed for term %d yet", d.lease.Term)
 		return
 	}
@@ -42,9 +42,9 @@ func (d *decider) promote() {
 	}
 	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
 	d.configure(d.conf("", d.firstSync()), why)
-	d.createSlots()
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
+	d.createSlots() // while it promotes; nobody can follow before
 }
 
 // wroteBefore: a primary that ended, served reads while the store was away, and is promoted in its own term

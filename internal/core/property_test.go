@@ -68,11 +68,29 @@ func lawGuarded(_ Memory, v View, plan Plan, _ Report) string {
 		if s.Kind == StepStart && s.Standby {
 			continue
 		}
-		if end := trustEnd(v); v.Now >= end || s.Guard.Deadline != end || s.Guard.Term != v.Store.Lease.Term {
+		end := trustEnd(v)
+		if v.Now >= end && s.Kind == StepPromote && renewsBefore(plan, s, v) {
+			end = v.Now.Add(writtenTiming(v.Store).TTL.D() - writtenTiming(v.Store).Margin.D())
+		}
+		if v.Now >= end || s.Guard.Deadline != end || s.Guard.Term != v.Store.Lease.Term {
 			return fmt.Sprintf("%s with guard %+v; trust ends at %d, now is %d", s.Kind, s.Guard, end, v.Now)
 		}
 	}
 	return ""
+}
+
+// renewsBefore: our own lease of this term, never renewed by this agent, is renewed before the step
+// in the same plan, which ends where that fails; the renewal is sent after v.Now.
+func renewsBefore(plan Plan, step Step, v View) bool {
+	for _, s := range plan.Steps {
+		if l := s.Lease; s.Kind == StepPutLease {
+			return l.Holder == v.Self && l.Term == v.Store.Lease.Term && !l.Released && s.Expect == v.Store.LeaseRevision && v.Store.RenewedTerm != l.Term
+		}
+		if s.Kind == step.Kind {
+			return false
+		}
+	}
+	return false
 }
 
 func lawInit(_ Memory, v View, plan Plan, _ Report) string {
