@@ -37,8 +37,9 @@ func (h *History) Acked() int { return len(h.acked) }
 // promotion per term, and terms grow. I2: every acknowledged commit is there. It gives
 // the number of acknowledged commits that are not there (async).
 //
-// A member that was paused with all its clocks cannot know that its lease is over; it may
-// open, but synchronous replication must keep it from acknowledging (I1).
+// A member that was paused with all its clocks cannot know that its lease is over, nor can one whose fence is frozen
+// past its deadline be stopped; it may open, but synchronous replication must keep it from
+// acknowledging (I1).
 func (h *History) Opened(member int, term uint64, paused bool, has func(commit int) bool) (lost int) {
 	for _, r := range h.reigns {
 		if r.term == term && r.member != member {

@@ -188,8 +188,9 @@ func (p *server) opens() {
 	if l := w.lease(); p.timeline > max(l.Timeline, 1) {
 		w.violate("I4", "%s opens on timeline %d, the lease has written down %d", p.n.name, p.timeline, l.Timeline)
 	}
-	untold := 0
-	lost := w.hist.Opened(p.n.i, term, p.n.unaware(), func(c int) bool {
+	untold, permit := 0, p.n.warden.permit
+	unfenced := !p.n.fences() && permit.Deadline != 0 && p.n.clock() >= permit.Deadline // it had begun to start before
+	lost := w.hist.Opened(p.n.i, term, p.n.unaware() || unfenced, func(c int) bool {
 		has := p.has(c)
 		if !has && !w.saved(c) { // else its member was back already, and has told
 			untold++

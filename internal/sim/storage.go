@@ -386,6 +386,10 @@ func (w *World) onEnough(r core.SyncSet, commit int) bool {
 func (n *node) canWrite() bool {
 	p := &n.pg
 	busy := p.open || p.promoting || p.state == core.StateStarting && !p.asStandby
-	fences := n.frozenFence == 0 && n.warden.group.frozen == 0 || n.dog.guards()
-	return busy && !n.unaware() && fences && p.group.frozen == 0
+	return busy && !n.unaware() && n.fences() && p.group.frozen == 0
+}
+
+// fences: what is to end PostgreSQL at its deadline runs.
+func (n *node) fences() bool {
+	return n.frozenFence == 0 && n.warden.group.frozen == 0 || n.dog.guards()
 }
