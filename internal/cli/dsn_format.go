@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,7 +26,7 @@ type setting struct{ name, value string }
 
 var dsnFormats = map[string]func(dsnTarget) string{
 	"uri":     func(d dsnTarget) string { return "postgresql://" + d.authority() + query(d.libpq()) },
-	"pgx":     func(d dsnTarget) string { return "postgresql://" + d.authority() + query(d.pgx()) },
+	"pgx":     keywords,
 	"jdbc":    jdbc,
 	"service": service,
 }
@@ -61,9 +62,33 @@ func (d dsnTarget) tls() []setting {
 	return []setting{{"sslmode", "verify-full"}, {"sslrootcert", d.rootCert}}
 }
 
-// pgx knows fewer settings, and would send what it does not know to the server.
-func (d dsnTarget) pgx() []setting {
-	return append(append(d.session(), d.connectTimeout()), d.tls()...)
+// keywords is for pgx: it knows fewer settings, and would send what it does not know to the server. Its URLs cannot have several
+// addresses of IPv6: so it is the form with keywords, which it takes as well.
+func keywords(d dsnTarget) string {
+	var words []string
+	for _, s := range slices.Concat(d.where(), d.session(), []setting{d.connectTimeout()}, d.tls()) {
+		if s.value != "" {
+			words = append(words, s.name+"="+quoteWord(s.value))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// quoteWord quotes a value of a connection string where it must be.
+func quoteWord(value string) string {
+	if !strings.ContainsAny(value, ` '\=`) {
+		return value
+	}
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// where is the address and the name.
+func (d dsnTarget) where() []setting {
+	var hosts, ports []string
+	for _, h := range d.hosts {
+		hosts, ports = append(hosts, h.address), append(ports, strconv.Itoa(h.port))
+	}
+	return []setting{{"host", strings.Join(hosts, ",")}, {"port", strings.Join(ports, ",")}, {"dbname", d.database}, {"user", d.user}}
 }
 
 // libpq notices a host that went without a word in some 5 s, rather than after hours.
@@ -97,13 +122,8 @@ func service(d dsnTarget) string {
 	if d.readOnly {
 		name += "_ro"
 	}
-	var hosts, ports []string
-	for _, h := range d.hosts {
-		hosts, ports = append(hosts, h.address), append(ports, strconv.Itoa(h.port))
-	}
-	list := []setting{{"host", strings.Join(hosts, ",")}, {"port", strings.Join(ports, ",")}, {"dbname", d.database}, {"user", d.user}}
 	lines := []string{"[" + name + "]"}
-	for _, s := range append(list, d.libpq()...) {
+	for _, s := range append(d.where(), d.libpq()...) {
 		if s.value != "" {
 			lines = append(lines, s.name+"="+s.value)
 		}

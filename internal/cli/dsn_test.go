@@ -20,7 +20,7 @@ func TestDSNTranscript(t *testing.T) {
 	c.put(records.MemberPrefix+"n3", core.MemberRecord{Name: "n3", Ordinal: 3, Address: "fd00::3", APIPort: 7432, PGPort: 5433})
 	c.put(records.MemberPrefix+"w1", core.MemberRecord{Name: "w1", Ordinal: 4, Address: "10.0.0.9", Witness: true})
 	c.transcript("dsn", "dsn", "dsn --user app --database app --sslrootcert /etc/ssl/pgherd.crt",
-		"dsn --read-only --user a@b --database my/db", "dsn --format pgx --user app --database app --sslrootcert /x",
+		"dsn --read-only --user a@b --database my/db", "dsn --format pgx --user app --database app --sslrootcert /x", "dsn --format pgx --read-only --user a'b --sslrootcert /x",
 		"dsn --format jdbc --user app --database app --sslrootcert /x", "dsn --format jdbc --read-only --sslrootcert /x",
 		"dsn --format service --user app --database app --sslrootcert /x", "dsn --format service --read-only --sslrootcert /x",
 		"dsn --endpoints", "dsn --format odbc", "dsn now")
@@ -34,9 +34,10 @@ func TestDSNTranscript(t *testing.T) {
 // the integration tests, which connect.
 func TestDSNIsUnderstoodByPgx(t *testing.T) {
 	c := newCluster(t)
-	root := filepath.Join(c.dir, "a b&c+d.crt")
+	c.put(records.MemberPrefix+"n2", core.MemberRecord{Name: "n2", Ordinal: 2, Address: "fd00::2", APIPort: 7432, PGPort: 5433})
+	root := filepath.Join(c.dir, `a b'&c+d.crt`)
 	c.must(os.WriteFile(root, mustRead(t, c.pki().CACert()), 0o644))
-	stdout, stderr, code := c.run("dsn", "--format", "pgx", "--user", "a b@c:d", "--database", "x/y?z %", "--sslrootcert", root)
+	stdout, stderr, code := c.run("dsn", "--format", "pgx", "--user", `a b@c:d\'`, "--database", "x/y?z= %", "--sslrootcert", root)
 	if code != 0 || stderr != "" {
 		t.Fatal(stdout, stderr, code)
 	}
@@ -44,7 +45,7 @@ func TestDSNIsUnderstoodByPgx(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.User != "a b@c:d" || got.Database != "x/y?z %" || got.Host != "10.0.0.1" || len(got.Fallbacks) != 2 || got.TLSConfig == nil || got.TLSConfig.ServerName != "10.0.0.1" || got.ConnectTimeout != 2*time.Second || len(got.RuntimeParams) != 0 {
+	if got.User != `a b@c:d\'` || got.Database != "x/y?z= %" || got.Host != "10.0.0.1" || len(got.Fallbacks) != 2 || got.Fallbacks[0].Host != "fd00::2" || got.Fallbacks[0].Port != 5433 || got.TLSConfig == nil || got.TLSConfig.ServerName != "10.0.0.1" || got.ConnectTimeout != 2*time.Second || len(got.RuntimeParams) != 0 {
 		t.Errorf("%+v", got.Config)
 	}
 	var j DSNAnswer
