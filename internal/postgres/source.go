@@ -69,9 +69,12 @@ func (s Source) commonPairs(user string) [][2]string {
 func (s Source) PrimaryConnInfo() string { return s.connInfo(RoleReplicator, "") }
 
 // connect opens a plain SQL session on the source as the rewind role.
-func (s Source) connect(ctx context.Context) (*pgx.Conn, error) {
+func (s Source) connect(ctx context.Context) (*pgx.Conn, error) { return s.connectAs(ctx, RoleRewind) }
+
+// connectAs opens one as a role that node certificates may be, in the database postgres.
+func (s Source) connectAs(ctx context.Context, role string) (*pgx.Conn, error) {
 	text := fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=verify-full sslrootcert=%s sslcert=%s sslkey=%s connect_timeout=5 passfile=/dev/null",
-		quoteConnInfo(s.Host), s.Port, RoleRewind, quoteConnInfo(s.CAFile), quoteConnInfo(s.CertFile), quoteConnInfo(s.KeyFile))
+		quoteConnInfo(s.Host), s.Port, role, quoteConnInfo(s.CAFile), quoteConnInfo(s.CertFile), quoteConnInfo(s.KeyFile))
 	cfg, err := pgx.ParseConfig(text)
 	if err != nil {
 		return nil, fmt.Errorf("source %s:%d: %w", s.Host, s.Port, err)

@@ -1,0 +1,302 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/pooler"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/store/mem"
+	"github.com/pgherd/pgherd/internal/store/records"
+)
+
+// host is the endpoints of n1 in a cluster of three.
+type host struct {
+	t       *testing.T
+	store   store.Store
+	source  *slowSource
+	servers map[string]*fakeServer
+	rw, ro  *fakePooler
+	began   time.Time
+	loop    *Loop
+	end     func()
+}
+
+var targets = map[string]pooler.Target{"n1": {Host: "10.0.0.1", Port: 5432}, "n2": {Host: "10.0.0.2", Port: 5432}, "n3": {Host: "10.0.0.3", Port: 5432}}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{t: t, store: mem.New(), servers: map[string]*fakeServer{}, rw: newFake(), ro: newFake(), began: time.Now()}
+	h.source = &slowSource{Source: StoreSource{Store: h.store, Self: "n1"}}
+	h.put(records.KeySpec, spec.DefaultCluster())
+	for i, name := range []string{"n1", "n2", "n3"} {
+		h.servers[name] = &fakeServer{}
+		h.servers[name].set(true, i == 0)
+		h.put(records.MemberPrefix+name, core.MemberRecord{Name: name, Ordinal: i + 1, Address: targets[name].Host, PGPort: 5432})
+	}
+	h.lease("n1", 5)
+	h.start()
+	t.Cleanup(func() { h.end() })
+	h.await("the first route", func() bool { return h.record().Target == "n1" && len(h.record().Readers) == 2 })
+	return h
+}
+
+func (h *host) start() {
+	h.loop = New(Config{
+		Name: "n1", Address: "10.0.0.1", RWPort: 6432, ROPort: 6433, Member: true, Source: h.source,
+		Dial: func(_ context.Context, m core.MemberRecord) (Session, error) { return h.servers[m.Name].dial() },
+		Open: func(readOnly bool, _ spec.Pooler) (pooler.Pooler, error) {
+			f := h.rw
+			if readOnly {
+				f = h.ro
+			}
+			if f.missing {
+				return nil, pooler.ErrMissing
+			}
+			return f, nil
+		},
+		Now: func() core.Instant { return core.Instant(time.Since(h.began)) + 1 },
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = h.loop.Run(ctx) }()
+	h.end = func() { cancel(); <-done }
+}
+
+func (h *host) put(key string, record any) {
+	h.t.Helper()
+	s, err := h.store.Snapshot(context.Background())
+	if err == nil {
+		_, err = records.Put(context.Background(), h.store, key, record, s.Entries[key].Revision)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) lease(holder string, term uint64) {
+	h.t.Helper()
+	h.put(records.KeyLease, core.LeaseRecord{Holder: holder, Term: term})
+}
+
+func (h *host) operation(phase string) {
+	h.t.Helper()
+	h.put(records.KeyOperation, core.Operation{ID: "op1", Kind: core.OpSwitchover, From: "n1", To: "n2", Term: 5, Phase: phase})
+}
+
+func (h *host) record() (r core.PoolerRecord) {
+	h.t.Helper()
+	s, err := h.store.Snapshot(context.Background())
+	if e, ok := s.Entries[records.PoolerPrefix+"n1"]; err == nil && ok {
+		err = json.Unmarshal(e.Value, &r)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r
+}
+
+func (h *host) await(what string, so func() bool) {
+	h.t.Helper()
+	for began := time.Now(); !so(); time.Sleep(200 * time.Microsecond) {
+		if time.Since(began) > 10*time.Second {
+			h.t.Fatalf("not after 10s: %s\nread-write: %v\nread-only: %v\nrecord: %+v\nplan: %+v", what, h.rw.log(), h.ro.log(), h.record(), h.loop.Plan())
+		}
+	}
+}
+
+func (h *host) calls(f *fakePooler, want ...string) {
+	h.t.Helper()
+	if got := f.log(); !slices.Equal(got, want) {
+		h.t.Errorf("asked of the pooler:\n%q, want\n%q", got, want)
+	}
+}
+
+func did(f *fakePooler, call string) func() bool {
+	return func() bool { return slices.Contains(f.log(), call) }
+}
+
+func TestRoutesAndTells(t *testing.T) {
+	h := newHost(t)
+	r := h.record()
+	if r.Term != 5 || r.RWPort != 6432 || r.ROPort != 6433 || r.Address != "10.0.0.1" || r.Version != "1.25.0" || r.Text != "" || r.Hold != nil {
+		t.Errorf("%+v", r)
+	}
+	if s, _ := h.ro.State(context.Background()); !slices.Equal(s.Targets, []pooler.Target{targets["n2"], targets["n3"]}) {
+		t.Errorf("readers go to %v", s.Targets)
+	}
+}
+
+// A failover: clients are held when the primary's session ends, and let go within milliseconds of the promotion.
+func TestAFailoverIsFollowedAtOnce(t *testing.T) {
+	h := newHost(t)
+	h.rw.forget()
+	began := time.Now()
+	h.servers["n1"].set(false, false)
+	h.await("a hold", did(h.rw, "pause"))
+	held := time.Since(began)
+	h.lease("n2", 6)
+	h.await("looks in a hurry", func() bool {
+		s := h.servers["n2"]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.looks > 5
+	})
+	promoted := time.Now()
+	h.servers["n2"].set(true, true)
+	h.await("clients let go", did(h.rw, "resume"))
+	t.Logf("held %s after the session's end, let go %s after the promotion", held, time.Since(promoted))
+	if d := time.Since(promoted); d > 100*time.Millisecond {
+		t.Errorf("let go after %s", d)
+	}
+	h.await("the record", func() bool { return h.record().Target == "n2" && h.record().Term == 6 })
+	h.await("stale ones dropped", did(h.rw, "drop stale[10.0.0.2:5432]"))
+	h.calls(h.rw, "pause", "route[10.0.0.2:5432]", "resume", "drop stale[10.0.0.2:5432]")
+	h.await("readers", func() bool { return slices.Equal(h.record().Readers, []string{"n3"}) })
+}
+
+func TestASwitchoverIsAnsweredInTheRecord(t *testing.T) {
+	h := newHost(t)
+	h.rw.forget()
+	h.rw.open(1)
+	h.operation(core.PhaseHolding)
+	h.await("an answer", func() bool {
+		r := h.record()
+		return r.Hold != nil && r.Hold.State == core.HoldHolding && r.Target == ""
+	})
+	h.rw.open(0)
+	h.await("held", func() bool { return h.record().Hold.State == core.HoldHeld })
+	h.operation(core.PhaseStopping)
+	h.servers["n1"].set(false, false)
+	h.lease("n2", 6)
+	h.servers["n2"].set(true, true)
+	h.await("over", func() bool { r := h.record(); return r.Hold.State == core.HoldOver && r.Target == "n2" })
+	if a := h.record().Hold; a.Clients != 4 || a.HeldMS <= 0 || a.Operation != "op1" {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A store that hangs delays nobody: what the members say is enough to let clients go.
+func TestAStoreThatHangsDelaysNobody(t *testing.T) {
+	h := newHost(t)
+	h.source.hang(true)
+	h.rw.forget()
+	h.servers["n1"].set(false, false)
+	h.await("a hold", did(h.rw, "pause"))
+	h.servers["n1"].set(true, true)
+	h.await("clients let go", did(h.rw, "resume"))
+	h.calls(h.rw, "pause", "resume")
+	h.source.hang(false)
+	h.await("the record", func() bool { return h.record().Target == "n1" })
+}
+
+func TestTheNextLoopTakesOver(t *testing.T) {
+	h := newHost(t)
+	h.end()
+	h.rw.forget()
+	h.ro.forget()
+	beat := h.record().Beat
+	h.start()
+	h.await("a record", func() bool { return h.record().Beat > beat })
+	for _, call := range slices.Concat(h.rw.log(), h.ro.log()) {
+		if !strings.HasPrefix(call, "ensure[10.0.0.") {
+			t.Errorf("%q: clients would notice", call)
+		}
+	}
+}
+
+// A program that dies is started again; while clients are to wait, without a place to send them to.
+func TestADeadPoolerIsStartedAgain(t *testing.T) {
+	h := newHost(t)
+	h.rw.forget()
+	h.rw.die()
+	h.await("a new one", did(h.rw, "ensure[10.0.0.1:5432]"))
+	h.operation(core.PhaseHolding)
+	h.await("held", func() bool { r := h.record(); return r.Hold != nil && r.Hold.State == core.HoldHeld })
+	h.rw.forget()
+	h.rw.die()
+	h.await("a new one", did(h.rw, "pause"))
+	h.calls(h.rw, "dies", "ensure[]", "pause")
+	h.operation(core.PhaseAborted)
+	h.await("clients let go", did(h.rw, "resume"))
+	h.calls(h.rw, "dies", "ensure[]", "pause", "route[10.0.0.1:5432]", "resume")
+}
+
+func TestForceEndsWhatIsOpen(t *testing.T) {
+	h := newHost(t)
+	h.rw.open(2)
+	h.put(records.KeyOperation, core.Operation{ID: "op1", Kind: core.OpSwitchover, From: "n1", To: "n2", Term: 5, Phase: core.PhaseHolding, Force: true, MaxWaitMS: 50})
+	h.await("held", func() bool { r := h.record(); return r.Hold != nil && r.Hold.State == core.HoldHeld })
+	if a := h.record().Hold; a.Errors != 2 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestWithoutForceTheHoldFails(t *testing.T) {
+	h := newHost(t)
+	h.rw.open(1)
+	h.put(records.KeyOperation, core.Operation{ID: "op1", Kind: core.OpSwitchover, From: "n1", To: "n2", Term: 5, Phase: core.PhaseHolding, MaxWaitMS: 250})
+	h.await("failed", func() bool {
+		r := h.record()
+		return r.Hold != nil && r.Hold.State == core.HoldFailed && r.Target == "n1"
+	})
+	if a := h.record().Hold; len(a.Blockers) != 1 || !strings.Contains(a.Blockers[0], "backend 7") {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestSwitchedOffAndRemoved(t *testing.T) {
+	h := newHost(t)
+	c := spec.DefaultCluster()
+	c.Pooler.Off = true
+	h.put(records.KeySpec, c)
+	gone := func() bool { return h.record().Name == "" && !h.rw.up() && !h.ro.up() }
+	h.await("no endpoints", gone)
+	h.put(records.KeySpec, spec.DefaultCluster())
+	h.await("endpoints", func() bool { return h.record().Target == "n1" })
+	s, _ := h.store.Snapshot(context.Background())
+	if err := h.store.Delete(context.Background(), records.MemberPrefix+"n1", s.Entries[records.MemberPrefix+"n1"].Revision); err != nil {
+		t.Fatal(err)
+	}
+	h.await("no endpoints of who was removed", gone)
+}
+
+func (f *fakePooler) up() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
+
+func TestStopTakesTheRecordBack(t *testing.T) {
+	h := newHost(t)
+	h.end()
+	if !h.rw.up() {
+		t.Error("the end of the loop is the end of the pooler")
+	}
+	if err := h.loop.Stop(context.Background()); err != nil || h.rw.up() || h.ro.up() || h.record().Name != "" {
+		t.Errorf("%v, record %+v", err, h.record())
+	}
+}
+
+func TestAMissingProgramIsSaid(t *testing.T) {
+	h := newHost(t)
+	h.end()
+	h.rw.missing, h.ro.missing = true, true
+	h.rw.running, h.ro.running = false, false
+	h.start()
+	h.await("the condition", func() bool {
+		return slices.ContainsFunc(h.loop.Conditions(), func(c core.Condition) bool { return c.Code == core.CondPoolerMissing })
+	})
+	h.await("the record", func() bool { r := h.record(); return r.Target == "" && strings.Contains(r.Text, "not installed") })
+	h.operation(core.PhaseHolding) // nobody is served, so nobody has to be waited for
+	h.await("held", func() bool { r := h.record(); return r.Hold != nil && r.Hold.State == core.HoldHeld })
+}
