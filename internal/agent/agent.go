@@ -37,8 +37,9 @@ type Agent struct {
 	journal     *journal.Journal
 	peers       *peer.Client
 	api         *api.Server
-	major       int     // PostgreSQL's here; 0 on a witness
-	keeper      *keeper // of forks; nil on a witness
+	major       int        // PostgreSQL's here; 0 on a witness
+	keeper      *keeper    // of forks; nil on a witness
+	announcer   *announcer // nil on a witness
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
@@ -72,6 +73,7 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	}
 	if a.keeper != nil {
 		parts.Go(func() error { return a.keeper.keep(background) })
+		parts.Go(func() error { return a.announcer.keep(background) })
 	}
 	if a.voter != nil {
 		parts.Go(func() error { return a.voter.keep(background, a) })
@@ -157,6 +159,9 @@ func (a *Agent) publish(e journal.Entry) {
 		a.keeper.changed() // what was saved can have its names now
 	}
 	a.journal.Record(e)
+	if a.announcer != nil {
+		a.announcer.see(e)
+	}
 	a.rememberMount(e.View)
 	if e.Outcome != "" {
 		a.o.Log.Warn("step failed", "error", e.Outcome)

@@ -176,7 +176,7 @@ func (a *Agent) buildLoop() {
 		}
 	}
 	if a.server != nil {
-		a.keeper = newKeeper(a)
+		a.keeper, a.announcer = newKeeper(a), newAnnouncer(a)
 		a.observer.Kept, a.runner.KeptChanged = a.keeper.view, a.keeper.changed
 	}
 	a.jobs.Wake = func() {
