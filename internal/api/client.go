@@ -146,6 +146,20 @@ func (c *Client) Operation(ctx context.Context) (op core.Operation, err error) {
 	return op, c.call(ctx, http.MethodGet, "/v1/operations/current", nil, &op)
 }
 
+// Cancel takes back what is planned.
+func (c *Client) Cancel(ctx context.Context) (a Accepted, err error) {
+	return a, c.call(ctx, http.MethodDelete, "/v1/operations/current", nil, &a)
+}
+
+// Drain takes a member out of service; undrain puts it back.
+func (c *Client) Drain(ctx context.Context, member string, undrain bool) (a Accepted, err error) {
+	method := http.MethodPut
+	if undrain {
+		method = http.MethodDelete
+	}
+	return a, c.call(ctx, method, "/v1/members/"+url.PathEscape(member)+"/drain", nil, &a)
+}
+
 // Request asks a member to reinit or restart.
 func (c *Client) Request(ctx context.Context, member, kind string) (a Accepted, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/members/"+url.PathEscape(member)+"/requests", MemberRequest{kind}, &a)

@@ -53,6 +53,15 @@ func TestOperations(t *testing.T) {
 		"failover":                 {func(f *fixture) { delete(f.known, "n1") }, OperationRequest{Kind: "failover", To: "n2", Force: true}, ""},
 		"failover without force":   {func(f *fixture) { delete(f.known, "n1") }, OperationRequest{Kind: "failover", To: "n2"}, "force_needed"},
 		"failover to a silent one": {func(f *fixture) { f.put("lease", released); delete(f.known, "n2") }, OperationRequest{Kind: "failover", To: "n2", Force: true}, "unreachable"},
+		"dry run":                  {nil, OperationRequest{Kind: "switchover", DryRun: true}, ""},
+		"planned":                  {nil, OperationRequest{Kind: "switchover", At: time.Now().Add(time.Hour).Format(time.RFC3339)}, ""},
+		"planned too far ahead":    {nil, OperationRequest{Kind: "switchover", At: time.Now().Add(999 * time.Hour).Format(time.RFC3339)}, CodeBadRequest},
+		"beside a planned one":     {func(f *fixture) { f.put("operation", core.Operation{ID: "a", Phase: core.PhaseScheduled}) }, OperationRequest{Kind: "switchover"}, "operation_scheduled"},
+		"waits too long":           {nil, OperationRequest{Kind: "switchover", MaxWaitMS: 60_001}, CodeBadRequest},
+		"rolling switchover":       {nil, OperationRequest{Kind: "switchover", Rolling: true}, CodeBadRequest},
+		"dry run of a restart":     {nil, OperationRequest{Kind: "restart", Pending: true, DryRun: true}, CodeBadRequest},
+		"planned failover":         {nil, OperationRequest{Kind: "failover", To: "n2", Force: true, At: "2099-01-01T00:00:00Z"}, CodeBadRequest},
+		"rolling restart":          {nil, OperationRequest{Kind: "restart", Pending: true, Rolling: true}, ""},
 		"restart pending":          {nil, OperationRequest{Kind: "restart", Pending: true}, ""},
 		"restart nobody":           {nil, OperationRequest{Kind: "restart"}, CodeBadRequest},
 		"restart both":             {nil, OperationRequest{Kind: "restart", Pending: true, Queue: []string{"n2"}}, CodeBadRequest},
@@ -73,10 +82,78 @@ func TestOperations(t *testing.T) {
 				t.Fatal("a refusal wrote the operation")
 			}
 			var written core.Operation
-			if c.want == "" && (!f.get(records.KeyOperation, &written) || written.ID != op.ID || written.Phase != core.PhaseRequested || !strings.HasPrefix(written.By, "uid ")) {
+			if c.want == "" && (!f.get(records.KeyOperation, &written) || written.ID != op.ID || written.Phase != phaseOf(c.request) || !strings.HasPrefix(written.By, "uid ")) {
 				t.Fatalf("written: %+v", written)
 			}
 		})
+	}
+}
+
+func phaseOf(r OperationRequest) string {
+	if r.At != "" {
+		return core.PhaseScheduled
+	}
+	return core.PhaseRequested
+}
+
+// A member that is drained has no role to every rule; the primary hands over, and what would leave nobody is refused.
+func TestDrain(t *testing.T) {
+	f := newFixture(t)
+	ctx, c := context.Background(), f.local()
+	a, err := c.Drain(ctx, "n2", false)
+	if err != nil || a.ID != "" {
+		t.Fatalf("a standby: %+v %v", a, err)
+	}
+	s, err := f.store.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := records.Decode(s, "n1")
+	if err != nil || !reflect.DeepEqual(v.Drained, []string{"n2"}) {
+		t.Fatalf("%v %v", v.Drained, err)
+	}
+	for _, m := range v.Members {
+		if drained := m.Name == "n2"; m.Tags.NoFailover != drained || m.Tags.NoSync != drained {
+			t.Errorf("%s has tags %+v", m.Name, m.Tags)
+		}
+	}
+	if a, err = c.Drain(ctx, "n1", false); err != nil || a.ID == "" {
+		t.Fatalf("the primary: %+v %v", a, err)
+	}
+	var op core.Operation
+	if !f.get(records.KeyOperation, &op) || op.ID != a.ID || op.Kind != core.OpSwitchover || op.From != "n1" {
+		t.Fatalf("written: %+v", op)
+	}
+	if _, err = c.Drain(ctx, "n3", false); codeOf(err) != "last_candidate" {
+		t.Errorf("the last one that may lead: %v", err)
+	}
+	if _, err = c.Drain(ctx, "n2", true); err != nil {
+		t.Error(err)
+	}
+	f.put(records.KeySpec, spec.Cluster{Durability: spec.DurabilitySync, SyncStandbys: 2, Strict: true})
+	if _, err = c.Drain(ctx, "n3", false); codeOf(err) != "strict" {
+		t.Errorf("of a strict cluster: %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	f := newFixture(t)
+	ctx, c := context.Background(), f.local()
+	if _, err := c.Cancel(ctx); codeOf(err) != "no_operation" {
+		t.Errorf("nothing: %v", err)
+	}
+	op, err := c.Begin(ctx, OperationRequest{Kind: "switchover", At: time.Now().Add(time.Hour).Format(time.RFC3339)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Cancel(ctx); err != nil || a.ID != op.ID {
+		t.Errorf("%+v %v", a, err)
+	}
+	if _, err := c.Begin(ctx, OperationRequest{Kind: "switchover"}); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	if _, err := c.Cancel(ctx); codeOf(err) != "operation_active" {
+		t.Errorf("what has begun: %v", err)
 	}
 }
 

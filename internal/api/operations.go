@@ -12,7 +12,11 @@ import (
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
-const operationTimeoutMax = time.Hour
+const (
+	operationTimeoutMax = time.Hour
+	maxWaitMax          = time.Minute // clients are held meanwhile
+	scheduleMax         = 31 * 24 * time.Hour
+)
 
 func (s *Server) postOperation(r *http.Request, by string) (any, error) {
 	var request OperationRequest
@@ -24,6 +28,9 @@ func (s *Server) postOperation(r *http.Request, by string) (any, error) {
 		return nil, err
 	}
 	op, err := newOperation(v, s.b.Members(), request)
+	if err == nil {
+		err = schedule(&op, request.At, s.b.Now())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,12 +55,19 @@ func newOperation(v core.StoreView, known map[string]peer.Status, request Operat
 	op := core.Operation{
 		ID: newID(), Kind: request.Kind, To: request.To, Queue: request.Queue, Pending: request.Pending,
 		Force: request.Force, Phase: core.PhaseRequested, TimeoutMS: request.TimeoutMS,
+		MaxWaitMS: request.MaxWaitMS, DryRun: request.DryRun, Rolling: request.Rolling,
+	}
+	if err := checkOptions(request); err != nil {
+		return op, err
 	}
 	if d := time.Duration(request.TimeoutMS) * time.Millisecond; d < 0 || d > operationTimeoutMax {
 		return op, badRequest("timeout_ms %d: want 0 to %d", request.TimeoutMS, operationTimeoutMax.Milliseconds())
 	}
 	if now := v.Operation; now.Active() {
 		return op, refuse(http.StatusConflict, "operation_active", "wait for its end: `pgherd events` shows it", "a %s is under way already (%s, phase %s)", now.Kind, now.ID, now.Phase)
+	}
+	if now := v.Operation; now != nil && now.Phase == core.PhaseScheduled {
+		return op, refuse(http.StatusConflict, "operation_scheduled", "`pgherd cancel` takes it back", "a %s is planned for %s", now.Kind, time.UnixMilli(now.AtMS).UTC().Format(time.RFC3339))
 	}
 	if v.Paused {
 		return op, refuse(http.StatusConflict, "paused", "`pgherd resume` first", "the cluster is paused")
@@ -70,6 +84,59 @@ func newOperation(v core.StoreView, known map[string]peer.Status, request Operat
 		err = badRequest("kind %q: want switchover, failover or restart", request.Kind)
 	}
 	return op, err
+}
+
+// checkOptions: what belongs to one kind is no silent nothing in another.
+func checkOptions(r OperationRequest) error {
+	wait := time.Duration(r.MaxWaitMS) * time.Millisecond
+	switch {
+	case r.Kind != core.OpSwitchover && (r.DryRun || r.MaxWaitMS != 0):
+		return badRequest("dry_run and max_wait_ms are for a switchover")
+	case r.Kind != core.OpRestart && r.Rolling:
+		return badRequest("rolling is for a restart")
+	case r.Kind == core.OpFailover && r.At != "":
+		return badRequest("a failover cannot be planned: it is for when nobody leads")
+	case r.DryRun && r.At != "":
+		return badRequest("either dry_run or at")
+	case wait < 0 || wait > maxWaitMax:
+		return badRequest("max_wait_ms %d: want 0 to %d", r.MaxWaitMS, maxWaitMax.Milliseconds())
+	}
+	return nil
+}
+
+// schedule sets when the operation is to begin.
+func schedule(op *core.Operation, at string, now time.Time) error {
+	if at == "" {
+		return nil
+	}
+	when, err := time.Parse(time.RFC3339, at)
+	switch {
+	case err != nil:
+		return badRequest("at %q: want a time such as 2026-12-01T03:00:00Z", at)
+	case !when.After(now):
+		return badRequest("at %q: that is past", at)
+	case when.Sub(now) > scheduleMax:
+		return badRequest("at %q: that is more than %d days ahead", at, int(scheduleMax.Hours()/24))
+	}
+	op.Phase, op.AtMS = core.PhaseScheduled, when.UnixMilli()
+	return nil
+}
+
+// deleteOperation takes back what is planned. What has begun ends by itself.
+func (s *Server) deleteOperation(r *http.Request, by string) (any, error) {
+	v, _, err := s.read(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if v.Operation.Active() {
+		return nil, refuse(http.StatusConflict, "operation_active", "wait for its end, or its deadline", "the %s has begun (phase %s)", v.Operation.Kind, v.Operation.Phase)
+	}
+	if v.Operation == nil || v.Operation.Phase != core.PhaseScheduled {
+		return nil, refuse(http.StatusNotFound, "no_operation", "", "nothing is planned")
+	}
+	op := *v.Operation
+	op.Phase, op.Text = core.PhaseAborted, "taken back by "+by
+	return Accepted{ID: op.ID, Text: "the " + op.Kind + " that was planned is taken back"}, s.put(r.Context(), records.KeyOperation, op, v.OperationRevision)
 }
 
 func checkSwitchover(v core.StoreView, op *core.Operation) error {

@@ -134,6 +134,10 @@ type OperationRequest struct {
 	Pending   bool     `json:"pending,omitempty"`
 	Force     bool     `json:"force,omitempty"`
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`
+	MaxWaitMS int64    `json:"max_wait_ms,omitempty"` // switchover: how long open transactions are waited for; then Force ends them
+	DryRun    bool     `json:"dry_run,omitempty"`     // switchover: only the checks
+	Rolling   bool     `json:"rolling,omitempty"`     // restart: the primary hands over rather than restart in place
+	At        string   `json:"at,omitempty"`          // RFC 3339: not before this time
 }
 
 // MemberRequest is the body of POST /v1/members/NAME/requests.

@@ -93,6 +93,7 @@ func (a *app) root() *cobra.Command {
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(),
 		a.statusCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
+		a.drainCommand(), a.undrainCommand(), a.cancelCommand(),
 		a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(),
 	)
 	return root

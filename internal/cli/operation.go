@@ -28,6 +28,9 @@ type OperationResult struct {
 	Phase   string  `json:"phase"` // done or aborted
 	Text    string  `json:"text,omitempty"`
 	Seconds float64 `json:"seconds"`
+
+	Checks      []core.Check      `json:"checks,omitempty"`
+	Certificate *core.Certificate `json:"certificate,omitempty"` // of a switchover that is done
 }
 
 // operate begins an operation and follows it to its end.
@@ -51,11 +54,26 @@ func (a *app) operate(cmd *cobra.Command, request api.OperationRequest, timeout 
 	if err != nil {
 		return err
 	}
-	return a.operationEnded(op, a.now().Sub(began))
+	took := a.now().Sub(began)
+	if op.Kind == core.OpSwitchover && op.Phase == core.PhaseDone && !op.DryRun {
+		op = a.awaitCertificate(cmd.Context(), c, op)
+	}
+	return a.operationEnded(op, took)
 }
 
 func (a *app) operationEnded(op core.Operation, took time.Duration) error {
-	result := OperationResult{op.ID, op.Kind, op.From, op.To, op.Phase, op.Text, took.Seconds()}
+	result := OperationResult{ID: op.ID, Kind: op.Kind, From: op.From, To: op.To, Phase: op.Phase, Text: op.Text, Seconds: took.Seconds(), Checks: op.Checks}
+	switch {
+	case op.Phase == core.PhaseScheduled:
+		return a.answer(result, func(w io.Writer) {
+			fmt.Fprintf(w, "%s is planned for %s\n", op.Kind, time.UnixMilli(op.AtMS).UTC().Format(time.RFC3339))
+		})
+	case op.DryRun:
+		return a.dryRun(op, result)
+	}
+	if op.Kind == core.OpSwitchover && op.Phase == core.PhaseDone {
+		result.Certificate = &op.Certificate
+	}
 	if op.Phase == core.PhaseAborted {
 		if a.json {
 			_ = a.answer(result, nil) // the exit code says the rest
@@ -64,6 +82,9 @@ func (a *app) operationEnded(op core.Operation, took time.Duration) error {
 	}
 	return a.answer(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s done in %.2f s: %s\n", op.Kind, took.Seconds(), op.Text)
+		if result.Certificate != nil {
+			printCertificate(w, op)
+		}
 	})
 }
 
@@ -108,6 +129,8 @@ func isFinal(err error) bool {
 
 func phaseText(op core.Operation) string {
 	switch {
+	case op.Phase == core.PhaseHolding:
+		return op.Phase + ": the endpoints let no transaction begin"
 	case op.Phase == core.PhaseStopping:
 		return fmt.Sprintf("%s: %s stops, %s is to take over", op.Phase, op.From, op.To)
 	case op.Text != "":

@@ -11,6 +11,7 @@ import (
 
 func (a *app) restartCommand() *cobra.Command {
 	timeout, pending := 10*time.Minute, false
+	rolling, at := false, ""
 	cmd := &cobra.Command{
 		Use:   "restart [MEMBER...]",
 		Short: "restart PostgreSQL, one member after the other, the primary last",
@@ -19,11 +20,13 @@ func (a *app) restartCommand() *cobra.Command {
 			if pending && len(args) > 0 {
 				return usage("", "either members or --pending")
 			}
-			request := api.OperationRequest{Kind: core.OpRestart, Queue: args, Pending: len(args) == 0, TimeoutMS: timeout.Milliseconds()}
+			request := api.OperationRequest{Kind: core.OpRestart, Queue: args, Pending: len(args) == 0, TimeoutMS: timeout.Milliseconds(), Rolling: rolling, At: at}
 			return a.operate(cmd, request, timeout)
 		},
 	}
 	cmd.Flags().BoolVar(&pending, "pending", false, "those that need it (the default)")
+	cmd.Flags().BoolVar(&rolling, "rolling", false, "the primary hands over instead of restarting in place: clients behind the endpoints are only held")
+	cmd.Flags().StringVar(&at, "at", "", "begin at this time (RFC 3339); `pgherd cancel` takes it back")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "stop waiting after this")
 	return cmd
 }

@@ -38,7 +38,7 @@ func (c *cluster) drive(phases ...core.Operation) {
 			}
 			op, revision := *v.Operation, v.OperationRevision
 			for _, p := range phases {
-				op.Phase, op.Text = p.Phase, p.Text
+				op.Phase, op.Text, op.Certificate, op.Checks = p.Phase, p.Text, p.Certificate, p.Checks
 				if p.To != "" {
 					op.To = p.To
 				}
@@ -105,12 +105,24 @@ func TestEventsTranscript(t *testing.T) {
 
 func TestOperationTranscripts(t *testing.T) {
 	c := newCluster(t)
-	c.transcript("switchover-refused", "switchover n1", "switchover n9", "switchover --timeout -1s", "failover n2", "failover", "restart n2 --pending", "remove n1", "reinit n1")
+	c.transcript("switchover-refused", "switchover n1", "switchover n9", "switchover --timeout -1s", "switchover --at 2020-01-01T00:00:00Z", "switchover --at tomorrow", "switchover --max-wait 2m", "switchover --dry-run --at 2099-01-01T00:00:00Z", "drain n9", "cancel", "failover n2", "failover", "restart n2 --pending", "remove n1", "reinit n1")
 	// The phases in between may be too quick to be seen; their ends are not.
-	c.drive(core.Operation{Phase: core.PhaseDone, To: "n2", Text: "n2 leads term 5"})
+	hold := core.PoolerHold{Clients: 16, HeldMS: 118.2, DrainMS: 6.4}
+	certificate := core.Certificate{Shutdown: 0x5000028, Received: wal.Position{Timeline: 1, LSN: 0x50000A0}, StopMS: 42, PromoteMS: 38, Poolers: []core.PoolerPart{{Name: "n3", PoolerHold: hold}}, Whole: true}
+	c.drive(core.Operation{Phase: core.PhaseDone, To: "n2", Text: "n2 leads term 5", Certificate: certificate})
 	stdout, stderr, code := c.run("switchover", "n2")
-	if code != ExitDone || !strings.HasPrefix(stdout, "switchover done in ") || !strings.HasSuffix(stdout, ": n2 leads term 5\n") || !strings.Contains(stderr, "requested") {
+	want := "  n1 stopped at 0/5000028 (shutdown checkpoint); n2 had received 1:0/50000A0\n" +
+		"  stop and proof 42 ms, promotion 38 ms\n" +
+		"  endpoint n3: 16 clients held for 118 ms (6 ms until no transaction was open), 0 dropped\n" +
+		"  commits lost: 0\n"
+	if code != ExitDone || !strings.HasPrefix(stdout, "switchover done in ") || !strings.Contains(stdout, ": n2 leads term 5\ncertificate of ") || !strings.HasSuffix(stdout, want) || !strings.Contains(stderr, "requested") {
 		t.Errorf("done: %d %q %q", code, stdout, stderr)
+	}
+	checks := []core.Check{{Member: "n2", Name: "streaming", OK: true, Text: "streams"}, {Member: "n3", Name: "allowed", Text: "is tagged no_failover, or drained"}}
+	c.drive(core.Operation{Phase: core.PhaseDone, To: "n2", Text: "n2 would take over from n1", Checks: checks, DryRun: true})
+	stdout, _, code = c.run("switchover", "--dry-run")
+	if code != ExitDone || !strings.Contains(stdout, "n3      allowed    no      is tagged no_failover, or drained\n") || !strings.HasSuffix(stdout, "n2 would take over from n1\n") {
+		t.Errorf("dry run: %d %q", code, stdout)
 	}
 	c.drive(core.Operation{Phase: core.PhaseAborted, Text: "n2 is 99 bytes behind"})
 	stdout, stderr, code = c.run("switchover", "n2", "--json")
@@ -118,7 +130,7 @@ func TestOperationTranscripts(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != ExitFailed || r.Phase != core.PhaseAborted || !strings.Contains(stderr, "error: switchover was taken back: n2 is 99 bytes behind\nhint: ") {
 		t.Errorf("aborted: %d %q %q", code, stdout, stderr)
 	}
-	c.transcript("mutations", "pause", "switchover", "resume", "reinit n2", "reinit n2", "remove n3")
+	c.transcript("mutations", "pause", "switchover", "resume", "reinit n2", "reinit n2", "drain n3", "drain n3", "drain n2", "undrain n3", "undrain n3", "remove n3")
 }
 
 // TestOperationOutcomeUnknown: nobody drives it, and time is up.

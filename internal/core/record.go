@@ -302,6 +302,12 @@ type Removal struct {
 	Revision int64  `json:"-"`
 }
 
+// DrainRecord (key "drains/NAME") keeps a member without a role; see StoreView.Drained.
+type DrainRecord struct {
+	By string `json:"by,omitempty"`
+	At string `json:"at,omitempty"`
+}
+
 // PauseRecord (key "pause") switches the autopilot's initiative off.
 type PauseRecord struct {
 	By string `json:"by,omitempty"`

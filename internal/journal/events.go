@@ -29,6 +29,7 @@ const (
 	EventReleased     = "lease_released"
 	EventSync         = "sync_set_changed"
 	EventOperation    = "operation"
+	EventCertificate  = "certificate" // of a switchover: see core.Certificate
 	EventPaused       = "paused"
 	EventResumed      = "resumed"
 	EventSpec         = "spec_changed"
@@ -82,6 +83,9 @@ func (d *deriver) records() {
 	d.lease(was.Lease, is.Lease)
 	if op := is.Operation; op != nil && (was.Operation == nil || was.Operation.ID != op.ID || was.Operation.Phase != op.Phase) {
 		d.operation(*op)
+	}
+	if op := is.Operation; op != nil && op.Certificate.Whole && (was.Operation == nil || was.Operation.ID != op.ID || !was.Operation.Certificate.Whole) {
+		d.shared(EventCertificate, core.Info, "%s", certificateText(*op))
 	}
 	if is.SpecRevision != was.SpecRevision && was.SpecRevision != 0 {
 		d.shared(EventSpec, core.Info, "the cluster's spec is at revision %d now", is.SpecRevision)
@@ -153,6 +157,24 @@ func (d *deriver) operation(op core.Operation) {
 		text += ": " + op.Text
 	}
 	d.shared(EventOperation, severity, "%s", text)
+}
+
+// certificateText is the certificate in one line.
+func certificateText(op core.Operation) string {
+	c, b := op.Certificate, strings.Builder{}
+	fmt.Fprintf(&b, "switchover %s by %s: %s to %s in term %d", op.ID, op.By, op.From, op.To, op.Term)
+	if c.Shutdown != 0 {
+		fmt.Fprintf(&b, "; shutdown checkpoint %s, received %s", c.Shutdown, c.Received)
+	}
+	fmt.Fprintf(&b, "; stop %.0f ms, promotion %.0f ms", c.StopMS, c.PromoteMS)
+	clients, held, dropped := 0, 0.0, 0
+	for _, p := range c.Poolers {
+		clients, held, dropped = clients+p.Clients, max(held, p.HeldMS), dropped+p.Errors
+	}
+	if len(c.Poolers) > 0 {
+		fmt.Fprintf(&b, "; %d endpoints held %d clients for at most %.0f ms, %d dropped", len(c.Poolers), clients, held, dropped)
+	}
+	return b.String() + "; commits lost: 0"
 }
 
 func (d *deriver) members(was, is []core.MemberRecord) {

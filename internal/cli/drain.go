@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/core"
+)
+
+func (a *app) drainCommand() *cobra.Command {
+	timeout := 30 * time.Second
+	cmd := &cobra.Command{
+		Use:   "drain MEMBER",
+		Short: "take a member out of service before its maintenance",
+		Long: "A drained member is given no role: it never takes over, commits do not wait for it, and read-only endpoints send\n" +
+			"nobody to it. The primary hands over first. It goes on streaming, so that it is current when it is undrained.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.drain(cmd, args[0], timeout)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "stop waiting for the handover after this")
+	return cmd
+}
+
+// drain follows the handover that it begins when the member is the primary.
+func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	began := a.now()
+	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
+	defer cancel()
+	answer, err := c.Drain(ctx, member, false)
+	if err != nil {
+		return mutation(err)
+	}
+	if answer.ID == "" {
+		return a.accepted(answer, nil)
+	}
+	op, err := a.follow(cmd.Context(), c, core.Operation{ID: answer.ID, Kind: core.OpSwitchover, Phase: core.PhaseRequested}, timeout)
+	if err != nil {
+		return err
+	}
+	return a.operationEnded(op, a.now().Sub(began))
+}
+
+func (a *app) undrainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "undrain MEMBER",
+		Short: "put a drained member back into service",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Drain(ctx, args[0], true)) })
+		},
+	}
+}
+
+func (a *app) cancelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel",
+		Short: "take back a switchover or restart that is planned with --at",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Cancel(ctx)) })
+		},
+	}
+}
