@@ -128,6 +128,7 @@ func (a *Agent) recover(ctx context.Context, q rebuild.Question, by string) (reb
 	a.founding.Store(v.Generation) // those who promise themselves to it go back when it is neither this nor ours
 	defer a.founding.Store(0)
 	a.retireAll(ctx, answers, v)
+	q.Seen = v.Seen()
 	if v = rebuild.Judge(q, maps.Clone(answers)); v.Refusal != nil {
 		v.Refusal.Text = "some members did not confirm that they leave the old store: " + v.Refusal.Text
 		a.tell(core.Error, "`pgherd recover` ended without a new store: %s", v.Refusal.Text)

@@ -27,6 +27,16 @@ type Question struct {
 	Leader     string   `json:"leader,omitempty"`
 	Destroyed  []string `json:"destroyed,omitempty"`
 	AcceptLoss bool     `json:"accept_loss,omitempty"`
+
+	// Seen are the newest records that a judgement just before saw. Who has them may have gone silent since: what
+	// they say was so all the same, and nothing older may be gone by.
+	Seen Records `json:"-"`
+}
+
+// Records are saved records, and whose.
+type Records struct {
+	Source string
+	Saved  Saved
 }
 
 // Refusal is why nothing is done.
@@ -74,6 +84,9 @@ type Verdict struct {
 	lease     *core.LeaseRecord
 }
 
+// Seen is what the next judgement is to know of this one.
+func (v Verdict) Seen() Records { return Records{v.Source, v.newest} }
+
 // judge is one judgement under way.
 type judge struct {
 	q       Question
@@ -112,6 +125,9 @@ func (j *judge) each() (list []Answer) {
 
 // records finds the newest that anybody has kept.
 func (j *judge) records() *Refusal {
+	if view, err := j.q.Seen.Saved.View(); j.q.Seen.Source != "" && err == nil {
+		j.v.newest, j.v.view, j.v.Source = j.q.Seen.Saved, view, j.q.Seen.Source
+	}
 	for _, a := range j.each() {
 		if a.Saved == nil || j.v.Source != "" && !a.Saved.newer(j.v.newest) {
 			continue
@@ -357,10 +373,20 @@ func (j *judge) enough() (bool, string) {
 		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
+	case j.v.view.Spec.Durability != spec.DurabilitySync && len(j.candidates(missing)) > 0:
+		// Copies lag behind the store, and nobody who follows would have the timeline of one that led alone.
+		return false, fmt.Sprintf("durability is async, and %s may have led after the newest records, alone: what only it had is lost", strings.Join(j.candidates(missing), ", "))
 	case slices.Contains(have, l.Holder):
 		return true, fmt.Sprintf("%s, which led last, has everything that was acknowledged", l.Holder)
 	}
 	return j.bySet(l, have, best)
+}
+
+// candidates are those of names who may lead.
+func (j *judge) candidates(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(j.v.Members, func(m core.MemberRecord) bool { return m.Name == name && m.Tags.NoFailover })
+	})
 }
 
 func (j *judge) bySet(l core.LeaseRecord, have []string, best wal.Position) (bool, string) {
@@ -368,8 +394,6 @@ func (j *judge) bySet(l core.LeaseRecord, have []string, best wal.Position) (boo
 		return true, fmt.Sprintf("%s stopped cleanly at %s, and %s has that", l.Holder, f, j.v.Furthest)
 	}
 	switch heard, need := intersect(l.Sync.Members, have), len(l.Sync.Members)-l.Sync.K+1; {
-	case j.v.view.Spec.Durability != spec.DurabilitySync:
-		return false, fmt.Sprintf("durability is async and %s, which led last, is not here: what only it had is lost", l.Holder)
 	case len(l.Sync.Members) == 0:
 		return false, fmt.Sprintf("commits of term %d may exist on %s only", l.Term, l.Holder)
 	case len(heard) < need:

@@ -103,6 +103,19 @@ func TestJudge(t *testing.T) {
 				w.change(n, func(a *Answer) { a.Saved = s })
 			}
 		}, "", "", true, "all data members answer", "", "n1"},
+		"one is silent, under async: it may have led since": {func(w *world) {
+			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
+			for n := range w.answers {
+				w.change(n, func(a *Answer) { a.Saved = s })
+			}
+			w.lose("n3")
+		}, "", "", false, "n3 may have led after the newest records, alone", "n1", "n1"},
+		"who had the newest records has gone silent since": {func(w *world) {
+			next := leased(1, "n1", "n3")
+			next.Holder, next.Term, next.Timeline = "n2", 5, 3
+			w.q.Seen = Records{"n2", *w.saved(3, 200, next)}
+			w.lose("n2")
+		}, "", "", true, "enough of n1, n3", "", "n1"},
 		"equal members go by priority and order": {func(w *world) { w.change("n1", func(a *Answer) { a.Instance.LastRecord = 500 }) }, "", "", true, "", "", "n1"},
 		"a running standby is as far as it received": {func(w *world) {
 			w.change("n3", func(a *Answer) {

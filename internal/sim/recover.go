@@ -100,7 +100,7 @@ func (w *World) recoverStore() {
 		return
 	}
 	answers := w.recoveryAnswers(n)
-	v := w.judge(answers)
+	v := w.judge(answers, rebuild.Records{})
 	if v.Refusal != nil || !v.Enough {
 		w.tell(n, "recover", "refused: %+v, %s", v.Refusal, v.Evidence)
 		again()
@@ -121,22 +121,22 @@ func (w *World) recoverStore() {
 			delete(answers, m.name) // no answer is no promise
 		})
 	}
-	w.after(time.Second, func() { w.promised(n, answers, v.Generation) })
+	w.after(time.Second, func() { w.promised(n, answers, v.Generation, v.Seen()) })
 	again()
 }
 
-func (w *World) judge(answers map[string]rebuild.Answer) rebuild.Verdict {
+func (w *World) judge(answers map[string]rebuild.Answer, seen rebuild.Records) rebuild.Verdict {
 	copied := map[string]rebuild.Answer{}
 	for name, a := range answers {
 		copied[name] = a
 	}
-	return rebuild.Judge(rebuild.Question{ClusterID: clusterID, External: w.o.External}, copied)
+	return rebuild.Judge(rebuild.Question{ClusterID: clusterID, External: w.o.External, Seen: seen}, copied)
 }
 
 // promised: all have had their time to leave the old store.
-func (w *World) promised(n *node, answers map[string]rebuild.Answer, generation uint64) {
+func (w *World) promised(n *node, answers map[string]rebuild.Answer, generation uint64, seen rebuild.Records) {
 	n.founding = 0
-	v := w.judge(answers)
+	v := w.judge(answers, seen)
 	if v.Refusal != nil || !v.Enough || v.Generation != generation || !n.awake() || n.generation >= generation || !w.store.lost {
 		w.tell(n, "recover", "given up: %+v", v.Refusal)
 		return
