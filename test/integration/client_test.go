@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -302,4 +303,39 @@ func (c *cluster) terminatedSession(pool *client.Pool) {
 	if now := pool.Stat().Generations; now != before {
 		c.t.Errorf("%d new pools for nothing", now-before)
 	}
+}
+
+// TestClientCutsWhatHangs: a primary that is frozen as a whole answers nothing and closes nothing. Statements that were on
+// their way there end with the old pool's deadline, and the writers go on.
+func TestClientCutsWhatHangs(t *testing.T) {
+	c := shared(t)
+	old := c.waitSync()
+	c.exec(old, "DROP TABLE IF EXISTS program; CREATE TABLE program (id bigint PRIMARY KEY)")
+	pool, err := client.Open(client.Config{DSN: c.appDSN(old), Drain: time.Second, Pool: func(p *pgxpool.Config) { p.MaxConns = programWriters }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	g := c.startProgram(pool, programWriters)
+	failed, gap := g.episode("all processes of "+old.name+" frozen", func() {
+		frozen := c.processes(old)
+		for _, p := range frozen {
+			_ = syscall.Kill(p.pid, syscall.SIGSTOP)
+		}
+		defer func() {
+			for _, p := range frozen {
+				_ = syscall.Kill(p.pid, syscall.SIGCONT)
+			}
+		}()
+		c.leaderOf(c.others(old), 30*time.Second)
+		g.waitAcked(200) // while it is frozen still
+	})
+	if failed > programWriters {
+		t.Errorf("%d statements failed", failed)
+	}
+	if gap > 20*time.Second {
+		t.Errorf("nothing was acknowledged for %v", gap)
+	}
+	g.checkRows()
+	c.waitHealthy()
 }
