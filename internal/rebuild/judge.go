@@ -373,9 +373,9 @@ func (j *judge) enough() (bool, string) {
 		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
-	case j.v.view.Spec.Durability != spec.DurabilitySync && len(j.candidates(missing)) > 0:
+	case j.v.view.Spec.Durability != spec.DurabilitySync && len(j.candidates(j.gone)) > 0:
 		// Copies lag behind the store, and nobody who follows would have the timeline of one that led alone.
-		return false, fmt.Sprintf("durability is async, and %s may have led after the newest records, alone: what only it had is lost", strings.Join(j.candidates(missing), ", "))
+		return false, fmt.Sprintf("durability is async, and %s may have led after the newest records, alone: what only it had is lost", strings.Join(j.candidates(j.gone), ", "))
 	case slices.Contains(have, l.Holder):
 		return true, fmt.Sprintf("%s, which led last, has everything that was acknowledged", l.Holder)
 	}
@@ -385,7 +385,7 @@ func (j *judge) enough() (bool, string) {
 // candidates are those of names who may lead.
 func (j *judge) candidates(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return slices.ContainsFunc(j.v.Members, func(m core.MemberRecord) bool { return m.Name == name && m.Tags.NoFailover })
+		return slices.ContainsFunc(j.v.Members, func(m core.MemberRecord) bool { return m.Name == name && (m.Witness || m.Tags.NoFailover) })
 	})
 }
 
