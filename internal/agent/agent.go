@@ -40,6 +40,7 @@ type Agent struct {
 	major       int        // PostgreSQL's here; 0 on a witness
 	keeper      *keeper    // of forks; nil on a witness
 	announcer   *announcer // nil on a witness
+	outward     *outward   // nil: nobody outside is shown this member's role
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
@@ -74,6 +75,9 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	if a.keeper != nil {
 		parts.Go(func() error { return a.keeper.keep(background) })
 		parts.Go(func() error { return a.announcer.keep(background) })
+	}
+	if a.outward != nil {
+		parts.Go(func() error { return a.outward.keep(background) })
 	}
 	if a.voter != nil {
 		parts.Go(func() error { return a.voter.keep(background, a) })
@@ -155,6 +159,7 @@ func (a *Agent) watch(ctx context.Context) error {
 func (a *Agent) publish(e journal.Entry) {
 	was := a.latest().View.Local.Instance
 	a.newest.Store(&e)
+	a.outward.poke()
 	if a.keeper != nil && e.View.Local.Instance.Streaming && !was.Streaming {
 		a.keeper.changed() // what was saved can have its names now
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/privilege"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/embed"
 	"github.com/pgherd/pgherd/internal/store/etcd"
@@ -136,7 +137,10 @@ func (a *Agent) buildServer() error {
 	if err := a.server.FinishInit(postgres.Mark{ClusterID: a.id.ClusterID, Member: c.Name}); err != nil {
 		return err
 	}
-	a.warden = &wardenLink{log: a.o.Log, poke: a.poke, allowed: a.mayGuard, watchdog: c.Watchdog, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
+	a.warden = &wardenLink{log: a.o.Log, poke: func() { a.outward.poke(); a.poke() }, allowed: a.mayGuard, watchdog: c.Watchdog, options: warden.Options{Exe: selfExe, StateDir: c.StateDir, DataDir: in.DataDir, Logger: a.o.Log}}
+	if c.VIP.Interface != "" {
+		a.warden.options.AmbientCaps = privilege.Grant()
+	}
 	a.runner.Server, a.runner.Warden = a.server, a.warden.client
 	return nil
 }
@@ -177,6 +181,7 @@ func (a *Agent) buildLoop() {
 	}
 	if a.server != nil {
 		a.keeper, a.announcer = newKeeper(a), newAnnouncer(a)
+		a.outward = newOutward(a)
 		a.observer.Kept, a.runner.KeptChanged = a.keeper.view, a.keeper.changed
 	}
 	a.jobs.Wake = func() {

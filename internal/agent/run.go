@@ -12,6 +12,9 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/privilege"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // ErrRunning: another agent runs on the same state directory.
@@ -21,8 +24,11 @@ var ErrRunning = errors.New("another pgherd runs on this state directory")
 // directory. When ctx ends it stops PostgreSQL (a primary hands over first, when it
 // can); on SIGUSR2, or with DetachOnExit, it leaves PostgreSQL running under the warden.
 func Run(ctx context.Context, o Options) error {
-	if err := dropPrivileges(o.Config.StateDir); err != nil {
+	if err := dropPrivileges(o.Config); err != nil {
 		return err
+	}
+	if err := privilege.Confine(); err != nil {
+		o.Log.Error("capabilities", "error", err)
 	}
 	forgetPG()
 	id, err := LoadIdentity(o.Config.StateDir)
@@ -46,6 +52,7 @@ func Run(ctx context.Context, o Options) error {
 	if again && ctx.Err() == nil {
 		o.Log.Info("beginning anew, as a member of another store")
 		lock.Close()
+		privilege.PassOn()
 		return fmt.Errorf("executing pgherd anew: %w", syscall.Exec(selfExe, os.Args, os.Environ()))
 	}
 	return err
@@ -93,11 +100,13 @@ func lockState(dir string) (*os.File, error) {
 
 // dropPrivileges: neither the agent nor PostgreSQL runs as root. The owner of the
 // state directory is who init or join chose. The binary is executed anew, so that
-// nothing of root's is left in the process.
-func dropPrivileges(stateDir string) error {
+// nothing of root's is left in the process, but for two capabilities where the member is to bear
+// the virtual address: see package privilege.
+func dropPrivileges(c spec.Member) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
+	stateDir := c.StateDir
 	info, err := os.Stat(stateDir)
 	if err != nil {
 		return fmt.Errorf("the state directory cannot be read: %w", err)
@@ -106,7 +115,15 @@ func dropPrivileges(stateDir string) error {
 	if owner.Uid == 0 {
 		return fmt.Errorf("%s belongs to root, and PostgreSQL refuses to run as root; chown it to the user that is to run pgherd", stateDir)
 	}
-	if err := errors.Join(syscall.Setgroups(groupsOf(owner.Uid, owner.Gid)), syscall.Setgid(int(owner.Gid)), syscall.Setuid(int(owner.Uid))); err != nil {
+	become := func() error {
+		return errors.Join(syscall.Setgroups(groupsOf(owner.Uid, owner.Gid)), syscall.Setgid(int(owner.Gid)), syscall.Setuid(int(owner.Uid)))
+	}
+	if c.VIP.Interface != "" {
+		err = privilege.BecomeKeeping(become)
+	} else {
+		err = become()
+	}
+	if err != nil {
 		return fmt.Errorf("becoming the owner of %s: %w", stateDir, err)
 	}
 	return fmt.Errorf("executing pgherd as the owner of %s: %w", stateDir, syscall.Exec(selfExe, os.Args, environment(owner.Uid)))

@@ -75,10 +75,28 @@ func BecomeKeeping(become func() error) error {
 	if err := only.apply(); err != nil {
 		return fmt.Errorf("giving up root's capabilities: %w", err)
 	}
+	raise()
+	return nil
+}
+
+// PassOn undoes Confine for the calling goroutine, which is about to execute a program in place of this
+// process: pgherd itself, anew.
+func PassOn() {
+	runtime.LockOSThread()
+	s, err := current()
+	if err != nil || s[0].Permitted&mask == 0 {
+		return
+	}
+	s[0].Inheritable |= s[0].Permitted & mask
+	if s.apply() == nil {
+		raise()
+	}
+}
+
+func raise() {
 	for _, c := range kept {
 		_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0) // Missing tells, after the execution
 	}
-	return nil
 }
 
 // ErrCgo: this binary cannot set the capabilities of all its threads.

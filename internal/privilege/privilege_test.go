@@ -67,6 +67,7 @@ func TestRootBecomesAnother(t *testing.T) {
 		"threads alike",
 		fmt.Sprintf("child %d %s %s", uid, none, none),
 		fmt.Sprintf("granted %d %s %s", uid, both, both),
+		fmt.Sprintf("anew %d %s %s", uid, both, both), // a process that takes the agent's place
 	}
 	if got := strings.TrimSpace(string(out)); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))

@@ -18,4 +18,8 @@ var operations = []Entry{
 		Fault:   "`pgherd switchover` under load, there and back",
 		Happens: "checkpoint, fast stop, proof by the control file, hand-over, promotion; no acknowledged commit is lost",
 		Sees:    "event `operation`, exit code 0"},
+	{Name: "vip-follows-primary",
+		Fault:   "a client that knows `vip.address` only: a switchover, the power of the primary's host, and SIGSTOP to the primary's agent",
+		Happens: "the address is borne and announced by the member that accepts writes; it goes when PostgreSQL is killed at the deadline, though the agent is frozen, and a host that comes back with it puts it away",
+		Sees:    "nothing besides what each fault shows; `vip_failed` where the address could not be put up or taken away"},
 }

@@ -34,6 +34,8 @@ func main() {
 		child("child", nil)
 		if g := privilege.Grant(); g != nil {
 			child("granted", g)
+			privilege.PassOn()
+			fail(syscall.Exec("/proc/self/exe", []string{"keeper", "say", "anew"}, os.Environ()))
 		}
 	case "say":
 		say(os.Args[2], "/proc/self/status")
