@@ -41,6 +41,7 @@ type Agent struct {
 	keeper      *keeper    // of forks; nil on a witness
 	announcer   *announcer // nil on a witness
 	outward     *outward   // nil: nobody outside is shown this member's role
+	endpoints   *endpoints // nil without them
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
@@ -66,30 +67,7 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	parts, background := errgroup.WithContext(background)
-	parts.Go(func() error { return a.watch(background) })
-	parts.Go(func() error { return a.renewCertificates(background) })
-	parts.Go(func() error { return a.api.Serve(background) })
-	if a.warden != nil {
-		parts.Go(func() error { return a.warden.keep(background) })
-	}
-	if a.keeper != nil {
-		parts.Go(func() error { return a.keeper.keep(background) })
-		parts.Go(func() error { return a.announcer.keep(background) })
-	}
-	if a.outward != nil {
-		parts.Go(func() error { return a.outward.keep(background) })
-	}
-	if a.voter != nil {
-		parts.Go(func() error { return a.voter.keep(background, a) })
-	}
-	parts.Go(func() error { return a.kept.keep(background) })
-	parts.Go(func() error { return a.followOthers(background) })
-	if a.gen.Number == 0 && a.id.First && !a.hasFounded() {
-		parts.Go(func() error { return a.found(background) })
-	}
-	if a.founds() {
-		parts.Go(func() error { return a.refound(background) })
-	}
+	a.begin(parts, background)
 	stopping, stop := context.WithCancel(background)
 	defer stop()
 	parts.Go(func() error {
@@ -109,12 +87,46 @@ func (a *Agent) serve(ctx context.Context, detach <-chan os.Signal) error {
 		return nil
 	})
 	a.loop(stopping)
+	if !a.detaching.Load() && !a.again.Load() {
+		a.endpoints.stop(a)
+	}
 	cancel()
 	err := parts.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
 	return errors.Join(err, a.farewell())
+}
+
+// begin starts all parts but the loop.
+func (a *Agent) begin(parts *errgroup.Group, ctx context.Context) {
+	parts.Go(func() error { return a.watch(ctx) })
+	parts.Go(func() error { return a.renewCertificates(ctx) })
+	parts.Go(func() error { return a.api.Serve(ctx) })
+	if a.warden != nil {
+		parts.Go(func() error { return a.warden.keep(ctx) })
+	}
+	if a.keeper != nil {
+		parts.Go(func() error { return a.keeper.keep(ctx) })
+		parts.Go(func() error { return a.announcer.keep(ctx) })
+	}
+	if a.outward != nil {
+		parts.Go(func() error { return a.outward.keep(ctx) })
+	}
+	if a.voter != nil {
+		parts.Go(func() error { return a.voter.keep(ctx, a) })
+	}
+	if a.endpoints != nil {
+		parts.Go(a.endpoints.begin(ctx))
+	}
+	parts.Go(func() error { return a.kept.keep(ctx) })
+	parts.Go(func() error { return a.followOthers(ctx) })
+	if a.gen.Number == 0 && a.id.First && !a.hasFounded() {
+		parts.Go(func() error { return a.found(ctx) })
+	}
+	if a.founds() {
+		parts.Go(func() error { return a.refound(ctx) })
+	}
 }
 
 // leave begins the agent's end: detached, or with PostgreSQL stopped.

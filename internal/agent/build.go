@@ -52,6 +52,7 @@ func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
 		}
 	}
 	a.buildLoop()
+	a.buildEndpoints()
 	if a.api, err = api.Listen(a.backend()); err != nil {
 		return nil, err
 	}
@@ -209,13 +210,17 @@ func (a *Agent) latest() journal.Entry {
 func (a *Agent) source(member string) (postgres.Source, bool) {
 	for _, m := range a.latest().View.Store.Members {
 		if m.Name == member && !m.Witness {
-			return postgres.Source{
-				Host: m.Address, Port: m.PGPort, TLSName: m.Name, AppName: a.o.Config.Name,
-				CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
-			}, true
+			return a.sourceOf(m), true
 		}
 	}
 	return postgres.Source{}, false
+}
+
+func (a *Agent) sourceOf(m core.MemberRecord) postgres.Source {
+	return postgres.Source{
+		Host: m.Address, Port: m.PGPort, TLSName: m.Name, AppName: a.o.Config.Name,
+		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
+	}
 }
 
 // listening fills in listen_addresses: the member's own address and this machine.

@@ -39,6 +39,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	report.Conditions = append(report.Conditions, a.proof.watch(invariant.Decision{Memory: before, View: view, Plan: plan, Report: report})...)
 	report.Conditions = append(report.Conditions, a.storeLost(view)...)
 	report.Conditions = append(report.Conditions, a.outward.conditions(view.Now)...)
+	report.Conditions = append(report.Conditions, a.endpoints.conditions()...)
 	entry := journal.Entry{At: time.Now(), Began: a.began, Memory: before, View: view, Plan: plan, Report: report}
 	a.publish(entry)
 	err := a.runner.Run(ctx, plan)

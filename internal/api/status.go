@@ -67,7 +67,20 @@ func buildStatus(v core.StoreView, known map[string]peer.Status) ClusterStatus {
 		status.Members = append(status.Members, buildMember(v, m, known, newest))
 	}
 	status.Conditions = clusterConditions(v, known)
+	status.Endpoints = endpoints(v, known)
 	return status
+}
+
+func endpoints(v core.StoreView, known map[string]peer.Status) (list []EndpointStatus) {
+	for _, p := range v.Poolers {
+		e := EndpointStatus{p.Name, p.Address, p.RWPort, p.ROPort, p.Target, append([]string{}, p.Readers...), p.Clients, p.Version, p.Text}
+		member := slices.ContainsFunc(v.Members, func(m core.MemberRecord) bool { return m.Name == p.Name })
+		if _, heard := known[p.Name]; member && !heard { // what it told may be long past
+			e.Text = "its host does not answer"
+		}
+		list = append(list, e)
+	}
+	return list
 }
 
 func buildMember(v core.StoreView, m core.MemberRecord, known map[string]peer.Status, newest wal.LSN) MemberStatus {

@@ -20,6 +20,20 @@ type ClusterStatus struct {
 	Members    []MemberStatus   `json:"members"`
 	Conditions []peer.Condition `json:"conditions"` // of the cluster; a member's own are with the member
 	Operation  *core.Operation  `json:"operation,omitempty"`
+	Endpoints  []EndpointStatus `json:"endpoints,omitempty"`
+}
+
+// EndpointStatus is one host's pair of endpoints, as it described itself last.
+type EndpointStatus struct {
+	Name      string   `json:"name"` // a member's, or of a host that only pools
+	Address   string   `json:"address"`
+	RWPort    int      `json:"rw_port"`
+	ROPort    int      `json:"ro_port"`
+	Target    string   `json:"target"`  // the member that the read-write endpoint sends to; empty: its clients wait
+	Readers   []string `json:"readers"` // those that the read-only endpoint sends to; none: its clients wait
+	Clients   int      `json:"clients"` // of both
+	PgBouncer string   `json:"pgbouncer,omitempty"`
+	Text      string   `json:"text,omitempty"` // what is wrong
 }
 
 // Roles and states of members.

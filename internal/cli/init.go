@@ -83,6 +83,9 @@ func (a *app) init(s *setup, cluster, specFile string) error {
 }
 
 func (a *app) setupDone(s *setup, id agent.Identity, text, then string) error {
+	if s.without != "" {
+		fmt.Fprintf(a.stderr, "warning: %s\nhint: install PgBouncer 1.21 or newer, then write listen.rw and listen.ro into %s (docs/configuration.md); --no-endpoints says that none are wanted\n", s.without, a.config)
+	}
 	result := SetupResult{id.Cluster, id.ClusterID, id.Member, id.Ordinal, a.config, s.m.StateDir}
 	return a.answer(result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\nwrote %s\n%s\n", text, a.config, s.nextSteps(a.config))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgherd/pgherd/internal/pooler"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/spec"
 )
@@ -18,6 +19,10 @@ type setup struct {
 	apiPort   int
 	peerPort  int
 	storePort int
+	rwPort    int
+	roPort    int
+	closed    bool   // no endpoints
+	without   string // why there are none, though nobody said so
 	joining   bool
 	user      string // who runs the agent and PostgreSQL; only root chooses
 	major     int    // PostgreSQL's; 0 on a witness
@@ -34,9 +39,16 @@ func (s *setup) flags(cmd *cobra.Command) {
 	f.IntVar(&s.apiPort, "api-port", spec.DefaultAPIPort, "HTTPS: API, joins, status between members")
 	f.IntVar(&s.peerPort, "peer-port", spec.DefaultPeerPort, "between the members' stores")
 	f.IntVar(&s.storePort, "store-port", spec.DefaultStorePort, "for the store's clients")
+	f.IntVar(&s.rwPort, "rw-port", spec.DefaultRWPort, "endpoint for applications: wherever the primary is")
+	f.IntVar(&s.roPort, "ro-port", spec.DefaultROPort, "endpoint for applications that only read: the standbys")
+	f.BoolVar(&s.closed, "no-endpoints", false, "no endpoints on this member")
+	f.StringVar(&m.Pooler.Bin, "pgbouncer", "", "PgBouncer's program, for the endpoints (default: the one found)")
 	f.StringVar(&m.Listen.API, "listen-api", "", "HOST:PORT instead of all addresses and --api-port")
 	f.StringVar(&m.Listen.Peer, "listen-peer", "", "HOST:PORT instead of all addresses and --peer-port")
 	f.StringVar(&m.Listen.Store, "listen-store", "", "HOST:PORT instead of all addresses and --store-port")
+
+	f.StringVar(&m.Listen.RW, "listen-rw", "", "HOST:PORT instead of all addresses and --rw-port")
+	f.StringVar(&m.Listen.RO, "listen-ro", "", "HOST:PORT instead of all addresses and --ro-port")
 
 	f.IntVar(&m.Postgres.Port, "pg-port", spec.DefaultPostgresPort, "PostgreSQL's port")
 	f.IntVar(&m.Postgres.Port, "port", spec.DefaultPostgresPort, "the same as --pg-port")
@@ -80,6 +92,9 @@ func (s *setup) complete() error {
 			*l.listen = net.JoinHostPort("0.0.0.0", strconv.Itoa(l.port))
 		}
 	}
+	if err := s.findPooler(); err != nil {
+		return err
+	}
 	if m.Witness {
 		m.Postgres, m.Watchdog = spec.Postgres{}, spec.Watchdog{}
 	}
@@ -107,6 +122,37 @@ func (s *setup) validate() error {
 	return m.Validate()
 }
 
+// findPooler gives the member endpoints when there is a PgBouncer to serve them. Its path is written down
+// only when it was given: a newer one is welcome.
+func (s *setup) findPooler() error {
+	l := &s.m.Listen
+	if s.closed {
+		l.RW, l.RO = "", ""
+		return nil
+	}
+	if bin := s.m.Pooler.Bin; bin != "" {
+		s.m.Pooler.Bin = filepath.Clean(bin)
+	}
+	_, _, err := pooler.Find(s.m.Pooler.Bin)
+	asked := s.m.Pooler.Bin != "" || l.RW != "" || l.RO != ""
+	if err != nil && asked {
+		return refused("install PgBouncer 1.21 or newer and name it with --pgbouncer, or go without: --no-endpoints", "%w", err)
+	}
+	if err != nil {
+		s.without = fmt.Sprintf("no endpoints for applications: %s", err)
+		return nil
+	}
+	for _, e := range []struct {
+		listen *string
+		port   int
+	}{{&l.RW, s.rwPort}, {&l.RO, s.roPort}} {
+		if *e.listen == "" {
+			*e.listen = net.JoinHostPort("0.0.0.0", strconv.Itoa(e.port))
+		}
+	}
+	return nil
+}
+
 func (s *setup) findPostgres() error {
 	if s.m.Witness {
 		return nil
@@ -125,6 +171,9 @@ func (s *setup) ports() map[string]string {
 	if len(s.m.Store.Endpoints) > 0 { // no embedded store, no listeners of it
 		delete(ports, "--peer-port")
 		delete(ports, "--store-port")
+	}
+	if s.m.Listen.Endpoints() {
+		ports["--rw-port"], ports["--ro-port"] = s.m.Listen.RW, s.m.Listen.RO
 	}
 	if !s.m.Witness {
 		ports["--pg-port"] = net.JoinHostPort("localhost", strconv.Itoa(s.m.Postgres.Port))

@@ -25,7 +25,7 @@ func flags(t *testing.T, dir, name string) []string {
 	ports := freePorts(t, 4)
 	return []string{"--config", filepath.Join(dir, name+".yaml"), "--name", name, "--address", "127.0.0.1", "--state-dir", filepath.Join(dir, name),
 		"--api-port", strconv.Itoa(ports[0]), "--listen-peer", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--listen-store", fmt.Sprintf("127.0.0.1:%d", ports[2]),
-		"--pg-port", strconv.Itoa(ports[3])}
+		"--pg-port", strconv.Itoa(ports[3]), "--no-endpoints"}
 }
 
 // with appends flags, of which the last one of a name counts.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,11 +41,39 @@ func printStatus(w io.Writer, s api.ClusterStatus, now time.Time) {
 	}
 	table(w, rows)
 	fmt.Fprintln(w)
+	printEndpoints(w, s.Endpoints)
 	if op := s.Operation; op != nil {
 		fmt.Fprintf(w, "%s under way: %s\n\n", op.Kind, op.Phase)
 	}
 	printConditions(w, s, now)
 }
+
+// printEndpoints shows where applications connect to, and where that leads.
+func printEndpoints(w io.Writer, list []api.EndpointStatus) {
+	if len(list) == 0 {
+		return
+	}
+	rows := [][]string{{"ENDPOINTS", "READ-WRITE", "SENDS TO", "READ-ONLY", "SENDS TO", "CLIENTS"}}
+	for _, e := range list {
+		target, readers := e.Target, strings.Join(e.Readers, ", ")
+		if target == "" {
+			target = "(clients wait)"
+		}
+		if readers == "" {
+			readers = "(clients wait)"
+		}
+		rows = append(rows, []string{e.Name, hostPort(e.Address, e.RWPort), target, hostPort(e.Address, e.ROPort), readers, strconv.Itoa(e.Clients)})
+	}
+	table(w, rows)
+	for _, e := range list {
+		if e.Text != "" {
+			fmt.Fprintf(w, "%s: %s\n", e.Name, e.Text)
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 func stateText(m api.MemberStatus) string {
 	if m.Progress != "" {
@@ -71,7 +100,7 @@ func endpoint(m api.MemberStatus) string {
 	if m.Port == 0 {
 		return "-"
 	}
-	return net.JoinHostPort(m.Address, strconv.Itoa(m.Port))
+	return hostPort(m.Address, m.Port)
 }
 
 // printConditions lists the cluster's conditions, then the members', each with what to do.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,26 @@ func TestStatusTranscript(t *testing.T) {
 	var s api.ClusterStatus
 	out, _, code := c.run("status", "--json")
 	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Members) != 4 {
+		t.Fatalf("%d %v %s", code, err, out)
+	}
+}
+
+// The endpoints of each host, where they lead, and what is wrong with them.
+func TestStatusOfEndpointsTranscript(t *testing.T) {
+	c := newCluster(t)
+	for i, name := range []string{"n1", "n2", "n3"} {
+		r := core.PoolerRecord{Name: name, Address: fmt.Sprintf("10.0.0.%d", i+1), RWPort: 6432, ROPort: 6433, Version: "1.25.2", Target: "n1", Readers: []string{"n2", "n3"}, Clients: 12 * i}
+		if name == "n2" {
+			r.Target, r.Text = "", "n1 holds the lease of term 4 and lets nobody in (connection refused): clients wait"
+		}
+		c.put(records.PoolerPrefix+name, r)
+	}
+	c.put(records.PoolerPrefix+"app1", core.PoolerRecord{Name: "app1", Address: "10.0.1.1", RWPort: 6432, ROPort: 6433, Target: "n1"})
+	delete(c.known, "n3")
+	c.transcript("status-endpoints", "status")
+	var s api.ClusterStatus
+	out, _, code := c.run("status", "--json")
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Endpoints) != 4 || s.Endpoints[1].RWPort != 6432 || s.Endpoints[1].PgBouncer != "1.25.2" {
 		t.Fatalf("%d %v %s", code, err, out)
 	}
 }

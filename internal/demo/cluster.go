@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/pooler"
 	"github.com/pgherd/pgherd/internal/postgres"
 )
 
@@ -123,7 +124,14 @@ func (c *Cluster) layOut(cfg Config) error {
 		c.reserved = reserved
 	}
 	c.layout.Mark = layoutMark
+	_, _, noPooler := pooler.Find("")
+	if noPooler != nil {
+		c.say("no endpoints in this demo: %s", noPooler)
+	}
 	for i, p := range ports {
+		if noPooler != nil {
+			p.RW, p.RO = 0, 0
+		}
 		c.layout.Members = append(c.layout.Members, layoutMember{Name: memberName(i), Ports: p})
 	}
 	return errors.Join(c.saveLayout(), c.makeMemberDirs())

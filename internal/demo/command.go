@@ -69,6 +69,11 @@ func (c *Cluster) where(m *member) []string {
 	args := []string{"--config", m.config, "--name", m.name, "--address", address,
 		"--state-dir", m.stateDir(), "--pg-port", strconv.Itoa(m.ports.Postgres), "--pg-listen", address,
 		"--listen-api", at(m.ports.API), "--listen-peer", at(m.ports.Peer), "--listen-store", at(m.ports.Store)}
+	if m.ports.RW != 0 {
+		args = append(args, "--listen-rw", at(m.ports.RW), "--listen-ro", at(m.ports.RO))
+	} else {
+		args = append(args, "--no-endpoints")
+	}
 	// The tour kills and freezes what a watchdog watches: this machine is not to be reset for it.
 	return append(args, "--bin-dir", c.binDir, "--user", c.owner.name, "--watchdog", "off")
 }

@@ -48,7 +48,7 @@ func (c *Cluster) dsn(members []layoutMember, session string) string {
 func (c *Cluster) newRecord() Record {
 	r := Record{WriteDSN: c.dsn(c.layout.Members, "read-write"), ReadDSN: c.dsn(c.layout.Members, "prefer-standby")}
 	for _, m := range c.members {
-		r.Members = append(r.Members, RecordMember{Name: m.name, Config: m.config, Port: m.ports.Postgres})
+		r.Members = append(r.Members, RecordMember{Name: m.name, Config: m.config, Port: m.ports.Postgres, RWPort: m.ports.RW, ROPort: m.ports.RO})
 	}
 	return r
 }

@@ -13,10 +13,14 @@ type Ports struct {
 	API      int `json:"api"`
 	Peer     int `json:"peer"`
 	Store    int `json:"store"`
+
+	// The endpoints'; 0 without them, and in a directory that an older demo left.
+	RW int `json:"rw,omitempty"`
+	RO int `json:"ro,omitempty"`
 }
 
 const (
-	portsEach    = 4
+	portsEach    = 6
 	nodesMax     = 10
 	portMin      = 1024
 	portsBlock   = portsEach * nodesMax
@@ -29,12 +33,18 @@ func layPorts(first, n int) []Ports {
 	ports := make([]Ports, n)
 	for i := range ports {
 		rest := first + n + i*(portsEach-1)
-		ports[i] = Ports{Postgres: first + i, API: rest, Peer: rest + 1, Store: rest + 2}
+		ports[i] = Ports{Postgres: first + i, API: rest, Peer: rest + 1, Store: rest + 2, RW: rest + 3, RO: rest + 4}
 	}
 	return ports
 }
 
-func (p Ports) all() []int { return []int{p.Postgres, p.API, p.Peer, p.Store} }
+func (p Ports) all() []int {
+	all := []int{p.Postgres, p.API, p.Peer, p.Store}
+	if p.RW != 0 || p.RO != 0 {
+		all = append(all, p.RW, p.RO)
+	}
+	return all
+}
 
 // choosePorts gives ports from first on (each must be free), or from a free block when
 // first is 0. The listener reserves a searched block against other demos for as long as it is

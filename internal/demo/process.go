@@ -15,6 +15,7 @@ const (
 	kindAgent      = "agent"
 	kindWarden     = "warden"
 	kindPostmaster = "postmaster"
+	kindPooler     = "pooler"   // it serves an endpoint, and outlives its agent
 	kindPostgres   = "postgres" // a backend, or one of PostgreSQL's tools at work for a member
 )
 
@@ -79,11 +80,18 @@ func inspect(pid int, dir, exe string) (process, bool) {
 		p.kind = kindPostgres
 		cwd, _ := os.Readlink(proc + "/cwd")
 		args = append(args, cwd)
+	case isPooler(args):
+		p.kind = kindPooler
 	default:
 		return process{}, false
 	}
 	p.member = memberIn(dir, args)
 	return p, p.member != ""
+}
+
+// isPooler: PgBouncer may have been started by a loader of its own, so that its program says nothing.
+func isPooler(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool { return filepath.Base(a) == "pgbouncer.ini" })
 }
 
 // memberIn gives the member whose directory below dir one of the words lies in.

@@ -23,6 +23,8 @@ type RecordMember struct {
 	WardenPID   int    `json:"warden_pid"`
 	PostgresPID int    `json:"postgres_pid"` // the postmaster
 	Port        int    `json:"port"`         // PostgreSQL's
+	RWPort      int    `json:"rw_port,omitempty"`
+	ROPort      int    `json:"ro_port,omitempty"`
 }
 
 // recordName is the file's name in the demo's directory.

@@ -17,6 +17,9 @@ const (
 	doMax      = 3 * time.Second        // for one thing that is asked of a pooler
 	retryEvery = 200 * time.Millisecond // after one that failed
 	findEvery  = 15 * time.Second       // for a program that is not there
+
+	// refreshEvery: a node's certificate is renewed long before its end, in place.
+	refreshEvery = time.Hour
 )
 
 // want is what one pooler is to be. The zero value asks for nothing: what runs is left as it is.
@@ -53,6 +56,7 @@ type driver struct {
 	p       pooler.Pooler
 	rules   spec.Pooler // that p was made with
 	targets []pooler.Target
+	refresh bool               // it may have to read its files again
 	up      bool               // it ran when it was asked for last
 	unpause context.CancelFunc // ends the pause that is under way or in effect; nil: none is
 }
@@ -90,7 +94,7 @@ func (d *driver) run(ctx context.Context) {
 	d.adopt(ctx)
 	parts.Go(func() { d.watch(ctx) })
 	for ctx.Err() == nil {
-		wait := time.Hour
+		wait := refreshEvery
 		if err := d.step(ctx); err != nil && ctx.Err() == nil {
 			if wait = retryEvery; errors.Is(err, pooler.ErrMissing) || errors.Is(err, pooler.ErrTooOld) {
 				wait = findEvery
@@ -100,6 +104,7 @@ func (d *driver) run(ctx context.Context) {
 		select {
 		case <-d.changed:
 		case <-timer.C:
+			d.refresh = true
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -243,11 +248,11 @@ func (d *driver) drain(ctx context.Context, p pooler.Pooler) {
 func (d *driver) letGo(ctx context.Context, w want) error {
 	ctx, cancel := context.WithTimeout(ctx, doMax)
 	defer cancel()
-	if !slices.Equal(d.targets, w.targets) {
+	if d.refresh || !slices.Equal(d.targets, w.targets) {
 		if err := d.p.Route(ctx, w.targets); err != nil {
 			return err
 		}
-		d.targets = w.targets
+		d.targets, d.refresh = w.targets, false
 		d.seen.set(d, func(s *seen) { s.targets = w.targets })
 	}
 	if d.unpause != nil {

@@ -172,7 +172,7 @@ func (l *Loop) view(rw, ro seen) route.View {
 	defer l.mu.Unlock()
 	return route.View{
 		Now: l.c.Now(), Known: l.known, ReadAt: l.readAt, Err: l.err,
-		Rules: l.store.Spec.PoolerRules(), Lease: l.store.Lease, Members: l.store.Members, Operation: l.store.Operation,
+		Rules: l.store.Spec.PoolerRules(), Lease: l.store.Lease, Members: l.store.Members, Operation: l.store.Operation, Drained: l.store.Drained,
 		Sights: map[string]route.Sight{}, RW: l.pool(rw), RO: l.pool(ro),
 	}
 }

@@ -93,12 +93,16 @@ func (d *decider) blind() {
 // record is what this host tells the cluster of itself; the caller adds what it knows better.
 func (d *decider) record() {
 	r := &d.plan.Record
-	r.Term, r.Readers, r.Clients = d.v.Lease.Term, d.m.Readers, d.v.RW.Clients+d.v.RO.Clients
+	r.Term, r.Clients = d.v.Lease.Term, d.v.RW.Clients+d.v.RO.Clients
 	if !d.m.Holds && d.v.RW.HeldAt == 0 && !d.v.RW.Down {
 		r.Target = d.m.Target
 	}
-	if d.plan.RO.Hold || d.v.RO.Down {
-		r.Readers = nil
+	if r.Readers = nil; !d.plan.RO.Hold && !d.v.RO.Down {
+		for _, name := range d.m.Readers {
+			if slices.Contains(d.v.RO.Targets, name) { // the pooler may not be able to send to all
+				r.Readers = append(r.Readers, name)
+			}
+		}
 	}
 	r.Hold = d.m.Hold.answer()
 	r.Text = strings.Join(d.wrong, "; ")

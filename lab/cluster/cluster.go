@@ -29,6 +29,8 @@ type Config struct {
 	EnvOf func(*Member) []string // more of each member's
 	Agent []string               // more flags of `pgherd run`
 	Setup func(*Member) []string // more flags of `pgherd init` and `join`
+	// Endpoints gives every member those of applications, at the usual ports of its host.
+	Endpoints bool
 	// Witnesses of the hosts, the last ones, vote and run no PostgreSQL.
 	Witnesses int
 }
@@ -133,6 +135,9 @@ func (m *Member) Addr() string { return net.JoinHostPort(m.Host.Addr, strconv.It
 func (m *Member) setup(verb ...string) []string {
 	args := append([]string{m.Exe}, verb...)
 	args = append(args, "--config", m.configFile(), "--name", m.Name, "--address", m.Host.Addr, "--state-dir", m.StateDir)
+	if !m.c.Config.Endpoints {
+		args = append(args, "--no-endpoints")
+	}
 	if m.Witness {
 		return append(args, "--witness")
 	}

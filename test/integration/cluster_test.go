@@ -28,6 +28,7 @@ type member struct {
 	c                    *cluster
 	name, dir, config    string
 	pg, api, peer, store int
+	rw, ro               int // of the endpoints; 0: none
 	agent                *exec.Cmd
 	ended                chan struct{} // closed when agent ended
 }
@@ -101,6 +102,11 @@ func (m *member) setupArgs(more ...string) []string {
 	args := []string{"--config", m.config, "--name", m.name, "--address", "127.0.0.1", "--state-dir", m.dir,
 		"--pg-port", strconv.Itoa(m.pg), "--listen-api", at(m.api), "--listen-peer", at(m.peer), "--listen-store", at(m.store),
 		"--bin-dir", binDir, "--watchdog", "off"}
+	if m.rw == 0 {
+		args = append(args, "--no-endpoints")
+	} else {
+		args = append(args, "--listen-rw", at(m.rw), "--listen-ro", at(m.ro))
+	}
 	return append(args, more...)
 }
 

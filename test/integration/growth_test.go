@@ -14,7 +14,7 @@ func TestGrowthToSixAndReplacedVoter(t *testing.T) {
 	w := c.add()
 	refused(t, "a witness cannot be first", c.pgherd(append([]string{"init", "--witness"}, "--config", w.config, "--name", "w", "--address", "127.0.0.1", "--state-dir", w.dir)...), 3)
 	if a := c.pgherd("join", first.apiAt(), "--token-file", w.tokenFrom(first, "--witness"), "--witness", "--config", w.config, "--name", w.name,
-		"--address", "127.0.0.1", "--state-dir", w.dir, "--listen-api", at(w.api), "--listen-peer", at(w.peer), "--listen-store", at(w.store)); a.code != 0 {
+		"--address", "127.0.0.1", "--state-dir", w.dir, "--listen-api", at(w.api), "--listen-peer", at(w.peer), "--listen-store", at(w.store), "--no-endpoints"); a.code != 0 {
 		t.Fatalf("join of the witness: %s", a)
 	}
 	w.start()

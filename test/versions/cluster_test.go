@@ -95,7 +95,7 @@ func (c *cluster) add() *member {
 func (m *member) setupArgs(bin string) []string {
 	at := func(i int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.ports[i])) }
 	return []string{"--name", m.name, "--address", "127.0.0.1", "--state-dir", m.dir, "--pg-port", strconv.Itoa(m.ports[0]),
-		"--listen-api", at(1), "--listen-peer", at(2), "--listen-store", at(3), "--bin-dir", bin, "--watchdog", "off"}
+		"--listen-api", at(1), "--listen-peer", at(2), "--listen-store", at(3), "--bin-dir", bin, "--watchdog", "off", "--no-endpoints"}
 }
 
 // answer is what one command of pgherd said.
