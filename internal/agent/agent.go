@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/store/etcd"
+	"github.com/pgherd/pgherd/internal/store/records"
 )
 
 // Agent is one member's running parts.
@@ -157,14 +159,23 @@ func (a *Agent) farewell() error {
 
 // watch turns hints from the store and the warden into ticks.
 func (a *Agent) watch(ctx context.Context) error {
-	for range a.store.Watch(ctx) {
-		// Most hints are the echo of our own renewal; a change of somebody else that
-		// falls into the same moment is seen a tick later.
-		if !a.observer.Store.JustRenewed() {
-			a.poke()
-		}
+	for range a.store.Watch(ctx, a.concerns) {
+		a.poke()
 	}
 	return nil
+}
+
+// concerns says whether a change of a record is worth a tick: not the echo of our own renewal, and what poolers say
+// only to who drives a handover. (Three poolers write nine times in one, and a tick asks everybody.)
+func (a *Agent) concerns(key string) bool {
+	switch {
+	case key == records.KeyLease:
+		return !a.observer.Store.JustRenewed()
+	case strings.HasPrefix(key, records.PoolerPrefix):
+		s := a.latest().View.Store
+		return s.Lease.Holder == a.o.Config.Name && s.Operation != nil && !s.Operation.Certificate.Whole
+	}
+	return true
 }
 
 // publish writes the tick down and shows it to the API and the other members.

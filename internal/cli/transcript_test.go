@@ -23,7 +23,7 @@ import (
 // moves it through phases.
 func (c *cluster) drive(phases ...core.Operation) {
 	ctx, cancel := context.WithCancel(context.Background())
-	hints := c.store.Watch(ctx)
+	hints := c.store.Watch(ctx, nil)
 	done := make(chan struct{})
 	c.t.Cleanup(func() { cancel(); <-done })
 	go func() {

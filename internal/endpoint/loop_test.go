@@ -169,12 +169,12 @@ func TestASwitchoverIsAnsweredInTheRecord(t *testing.T) {
 	h.rw.forget()
 	h.rw.open(1)
 	h.operation(core.PhaseHolding)
-	h.await("an answer", func() bool {
-		r := h.record()
-		return r.Hold != nil && r.Hold.State == core.HoldHolding && r.Target == ""
-	})
+	h.await("a pause", did(h.rw, "pause"))
+	if r := h.record(); r.Hold != nil {
+		t.Errorf("%+v: nothing is to be told before all have drained", r.Hold)
+	}
 	h.rw.open(0)
-	h.await("held", func() bool { return h.record().Hold.State == core.HoldHeld })
+	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
 	h.operation(core.PhaseStopping)
 	h.servers["n1"].set(false, false)
 	h.lease("n2", 6)

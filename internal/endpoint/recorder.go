@@ -74,6 +74,9 @@ func (r *recorder) due() bool {
 	}
 	was, is := r.written, r.wanted
 	was.Beat, is.Beat, was.Clients, is.Clients = 0, 0, 0, 0
+	if h := is.Hold; h != nil && h.State == core.HoldHolding && time.Since(r.at) < textEvery {
+		is.Hold, is.Target = was.Hold, was.Target // most have drained before it is written, and that would have to wait
+	}
 	if (was.Text == "") == (is.Text == "") && time.Since(r.at) < textEvery {
 		was.Text, is.Text = "", ""
 	}

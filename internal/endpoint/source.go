@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/store"
@@ -43,8 +44,10 @@ func (s StoreSource) State(ctx context.Context) (core.StoreView, error) {
 	return v, err
 }
 
-// Watch implements Source.
-func (s StoreSource) Watch(ctx context.Context) <-chan struct{} { return s.Store.Watch(ctx) }
+// Watch implements Source. What other poolers say of themselves changes nothing here.
+func (s StoreSource) Watch(ctx context.Context) <-chan struct{} {
+	return s.Store.Watch(ctx, func(key string) bool { return !strings.HasPrefix(key, records.PoolerPrefix) })
+}
 
 // Put implements Source.
 func (s StoreSource) Put(ctx context.Context, r core.PoolerRecord, expect int64) (int64, error) {

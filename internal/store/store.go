@@ -43,10 +43,10 @@ type Store interface {
 	// Delete removes key if its revision is exactly expect, or returns ErrConflict.
 	Delete(ctx context.Context, key string, expect int64) error
 
-	// Watch gives a hint channel (capacity 1, coalescing) that receives after any
-	// change. It is a hint only: it may miss changes or fire without one; it
+	// Watch gives a hint channel (capacity 1, coalescing) that receives after a change of a key
+	// that news says yes to; nil: of any. news must be quick, and may be called for one change more than once. It is a hint only: it may miss changes or fire without one; it
 	// reconnects by itself and is closed when ctx ends.
-	Watch(ctx context.Context) <-chan struct{}
+	Watch(ctx context.Context, news func(key string) bool) <-chan struct{}
 
 	// Close releases connections. Later calls return ErrClosed.
 	Close() error

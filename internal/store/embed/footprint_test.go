@@ -109,7 +109,7 @@ func TestFootprintMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Watch(t.Context())
+	s.Watch(t.Context(), nil)
 	for range time.Tick(time.Second) { // until the parent kills us
 		beat(s, m.Renews)
 	}

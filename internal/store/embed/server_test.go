@@ -161,7 +161,7 @@ func TestRestartWithData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hints := s.Watch(ctx(t))
+	hints := s.Watch(ctx(t), nil)
 	<-hints // established, so closing has a stream to break
 	began := time.Now()
 	c.stop("n1")

@@ -48,7 +48,7 @@ func TestPrefixesDoNotOverlap(t *testing.T) {
 func TestDialDoesNotWait(t *testing.T) {
 	p := newProcesses(t, 1)
 	s := p.dial("/a")
-	hints := s.Watch(ctx(t))
+	hints := s.Watch(ctx(t), nil)
 	call, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := s.Snapshot(call); !errors.Is(err, store.ErrUnavailable) {
@@ -97,7 +97,7 @@ func TestEndpointInUseFails(t *testing.T) {
 			if rev, err = s.Put(ctx(t), "lease", []byte("v"), rev); err != nil {
 				t.Fatal(err)
 			}
-			hints := s.Watch(ctx(t))
+			hints := s.Watch(ctx(t), nil)
 			<-hints
 			p.signal(victim, outage.signal)
 			worst := renewFor(t, s, rev, 5*time.Second)

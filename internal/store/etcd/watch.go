@@ -3,9 +3,12 @@ package etcd
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -16,7 +19,7 @@ const (
 
 // Watch follows the endpoint in use: a stream that breaks is opened again at
 // the endpoint that then answers the calls, and hints once, for what it missed.
-func (s *Store) Watch(ctx context.Context) <-chan struct{} {
+func (s *Store) Watch(ctx context.Context, news func(key string) bool) <-chan struct{} {
 	hints := make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, cancel)
@@ -24,12 +27,12 @@ func (s *Store) Watch(ctx context.Context) <-chan struct{} {
 		defer close(hints)
 		defer cancel()
 		defer stop()
-		s.keepWatching(ctx, hints)
+		s.keepWatching(ctx, news, hints)
 	}()
 	return hints
 }
 
-func (s *Store) keepWatching(ctx context.Context, hints chan<- struct{}) {
+func (s *Store) keepWatching(ctx context.Context, news func(string) bool, hints chan<- struct{}) {
 	pause := watchPauseMin
 	for turn := 0; ctx.Err() == nil; turn++ {
 		// The one in use first, then the others: it may be the watch that finds
@@ -38,7 +41,7 @@ func (s *Store) keepWatching(ctx context.Context, hints chan<- struct{}) {
 		if len(order) == 0 {
 			return
 		}
-		if established := s.watchOnce(ctx, order[turn%len(order)], moves, hints); established {
+		if established := s.watchOnce(ctx, order[turn%len(order)], moves, news, hints); established {
 			pause, turn = watchPauseMin, -1
 		}
 		select {
@@ -52,7 +55,7 @@ func (s *Store) keepWatching(ctx context.Context, hints chan<- struct{}) {
 // watchOnce hints until the stream breaks or calls move to another endpoint
 // (they notice a frozen one long before a quiet stream does). It says whether
 // the stream had begun.
-func (s *Store) watchOnce(ctx context.Context, e *endpoint, moves <-chan struct{}, hints chan<- struct{}) (established bool) {
+func (s *Store) watchOnce(ctx context.Context, e *endpoint, moves <-chan struct{}, news func(string) bool, hints chan<- struct{}) (established bool) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	go func() {
@@ -77,7 +80,7 @@ func (s *Store) watchOnce(ctx context.Context, e *endpoint, moves <-chan struct{
 		if resp.Created {
 			established = opening.Stop()
 		}
-		if resp.Created || len(resp.Events) > 0 {
+		if resp.Created || s.tells(resp.Events, news) {
 			hint(hints)
 		}
 	}
@@ -94,6 +97,13 @@ func (s *Store) openWatch(ctx context.Context, e *endpoint) (pb.Watch_WatchClien
 	}
 	create := &pb.WatchCreateRequest{Key: []byte(s.prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(s.prefix))}
 	return stream, stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}})
+}
+
+// tells says whether one of the events is news.
+func (s *Store) tells(events []*mvccpb.Event, news func(string) bool) bool {
+	return slices.ContainsFunc(events, func(e *mvccpb.Event) bool {
+		return news == nil || news(strings.TrimPrefix(string(e.Kv.Key), s.prefix))
+	})
 }
 
 func hint(hints chan<- struct{}) {

@@ -17,7 +17,7 @@ type content struct {
 	mu       sync.Mutex
 	revision int64
 	entries  map[string]store.Entry
-	watchers map[chan struct{}]struct{}
+	watchers map[chan struct{}]func(key string) bool // what each wants to know of; nil: all
 }
 
 // Store is one handle on a content. Safe for concurrent use.
@@ -32,7 +32,7 @@ func New() *Store {
 	return handle(&content{
 		revision: 1, // as etcd: an empty store already has a revision
 		entries:  map[string]store.Entry{},
-		watchers: map[chan struct{}]struct{}{},
+		watchers: map[chan struct{}]func(string) bool{},
 	})
 }
 
@@ -69,7 +69,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, expect int64)
 	}
 	s.c.revision++
 	s.c.entries[key] = store.Entry{Value: slices.Clone(value), Revision: s.c.revision}
-	s.c.hint()
+	s.c.hint(key)
 	return s.c.revision, nil
 }
 
@@ -87,18 +87,18 @@ func (s *Store) Delete(ctx context.Context, key string, expect int64) error {
 	}
 	s.c.revision++
 	delete(s.c.entries, key)
-	s.c.hint()
+	s.c.hint(key)
 	return nil
 }
 
-func (s *Store) Watch(ctx context.Context) <-chan struct{} {
+func (s *Store) Watch(ctx context.Context, news func(key string) bool) <-chan struct{} {
 	hints := make(chan struct{}, 1)
 	if s.closed.Err() != nil || ctx.Err() != nil {
 		close(hints)
 		return hints
 	}
 	s.c.mu.Lock()
-	s.c.watchers[hints] = struct{}{}
+	s.c.watchers[hints] = news
 	s.c.mu.Unlock()
 	var once sync.Once
 	end := func() { once.Do(func() { s.c.forget(hints) }) }
@@ -130,8 +130,11 @@ func (c *content) check(key string, expect int64) error {
 	return nil
 }
 
-func (c *content) hint() {
-	for w := range c.watchers {
+func (c *content) hint(key string) {
+	for w, news := range c.watchers {
+		if news != nil && !news(key) {
+			continue
+		}
 		select {
 		case w <- struct{}{}:
 		default: // one hint waits already: it says the same

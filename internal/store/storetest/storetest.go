@@ -43,6 +43,7 @@ func Run(t *testing.T, f Factory) {
 		{"OneWinner", testOneWinner},
 		{"SnapshotIsConsistent", testSnapshotIsConsistent},
 		{"WatchHints", testWatchHints},
+		{"WatchOfSome", testWatchOfSome},
 		{"WatchCoalesces", testWatchCoalesces},
 		{"WatchEnds", testWatchEnds},
 	}
@@ -199,7 +200,7 @@ func testEndedContext(t *testing.T, f Factory) {
 
 func testClose(t *testing.T, f Factory) {
 	s := open(t, f)
-	hints := s.Watch(ctx(t))
+	hints := s.Watch(ctx(t), nil)
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -213,5 +214,5 @@ func testClose(t *testing.T, f Factory) {
 		}
 	}
 	wantClosed(t, hints)
-	wantClosed(t, s.Watch(ctx(t)))
+	wantClosed(t, s.Watch(ctx(t), nil))
 }

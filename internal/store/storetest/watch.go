@@ -15,7 +15,7 @@ const settled = 300 * time.Millisecond
 func testWatchHints(t *testing.T, f Factory) {
 	s := open(t, f)
 	watcher := another(t, f, s)
-	hints := watcher.Watch(ctx(t))
+	hints := watcher.Watch(ctx(t), nil)
 	var rev int64
 	quiet(t, hints)
 	for range 3 {
@@ -29,11 +29,25 @@ func testWatchHints(t *testing.T, f Factory) {
 	wantHint(t, hints)
 }
 
+// testWatchOfSome: what is no news gives no hint, and hides none.
+func testWatchOfSome(t *testing.T, f Factory) {
+	s := open(t, f)
+	watcher := another(t, f, s)
+	hints := watcher.Watch(ctx(t), func(key string) bool { return key == "loud" })
+	quiet(t, hints)
+	put(t, s, "quiet", "v", 0)
+	if n := quiet(t, hints); n > 0 {
+		t.Fatalf("%d hints of a change that is no news", n)
+	}
+	put(t, s, "loud", "v", 0)
+	wantHint(t, hints)
+}
+
 // testWatchCoalesces: a reader that was busy for many changes gets one hint or
 // two, not one each, and the writer is never held up by it.
 func testWatchCoalesces(t *testing.T, f Factory) {
 	s := open(t, f)
-	hints := s.Watch(ctx(t))
+	hints := s.Watch(ctx(t), nil)
 	quiet(t, hints)
 	if cap(hints) != 1 {
 		t.Fatalf("capacity %d, want 1", cap(hints))
@@ -51,10 +65,10 @@ func testWatchCoalesces(t *testing.T, f Factory) {
 func testWatchEnds(t *testing.T, f Factory) {
 	s := open(t, f)
 	watched, cancel := context.WithCancel(ctx(t))
-	ending, lasting := s.Watch(watched), s.Watch(ctx(t))
+	ending, lasting := s.Watch(watched, nil), s.Watch(ctx(t), nil)
 	cancel()
 	wantClosed(t, ending)
-	wantClosed(t, s.Watch(watched))
+	wantClosed(t, s.Watch(watched, nil))
 	quiet(t, lasting)
 	put(t, s, "k", "v", 0)
 	wantHint(t, lasting)
