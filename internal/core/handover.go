@@ -215,6 +215,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	}
 	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
+		d.wakeIn(tickBusy / 5) // it is on its way, and all wait
 		return true
 	}
 	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
