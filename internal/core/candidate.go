@@ -73,7 +73,7 @@ func (d *decider) vacantNew() {
 		d.say("no_data", "the database is to be made here, and the data directory is broken")
 		return
 	}
-	if !d.unwatched() {
+	if !d.unwatched() && !d.report.Unwell {
 		d.take(because("bootstrap", "this member makes the cluster's database"))
 	}
 }

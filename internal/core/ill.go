@@ -35,7 +35,7 @@ func (d *decider) illness(limit time.Duration) (code Code, text string) {
 		return CondDiskFailed, "a small file cannot be written: " + test.Err
 	case late && p.Err != "" && (strings.HasPrefix(p.Code, "58") || strings.HasPrefix(p.Code, "XX")):
 		return CondDiskFailed, "PostgreSQL cannot use its files: " + p.Err
-	case late && silent > limit:
+	case late && (silent > limit || silent > peerFresh && p.Open(d.v.Now) > limit+limit/2): // it hung before it fell silent
 		return CondNotAnswering, "neither reads nor writes are answered"
 	case late && p.Pending && d.inst.Primary && still > limit:
 		return CondWriteHangs, "reads are answered, and no commit is"

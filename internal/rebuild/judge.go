@@ -373,9 +373,10 @@ func (j *judge) enough() (bool, string) {
 		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
-	case j.v.view.Spec.Durability != spec.DurabilitySync && len(j.candidates(j.gone)) > 0:
-		// Copies lag behind the store, and nobody who follows would have the timeline of one that led alone.
-		return false, fmt.Sprintf("durability is async, and %s may have led after the newest records, alone: what only it had is lost", strings.Join(j.candidates(j.gone), ", "))
+	case len(j.candidates(j.gone)) > 0 && !(j.v.view.Spec.Strict && j.v.view.Spec.Durability == spec.DurabilitySync):
+		// Copies lag behind the store, and nobody who follows would have the timeline of one that led alone: async,
+		// or degraded until nobody else had to confirm.
+		return false, fmt.Sprintf("%s may have led after the newest records, alone: what only it had is lost", strings.Join(j.candidates(j.gone), ", "))
 	case slices.Contains(have, l.Holder):
 		return true, fmt.Sprintf("%s, which led last, has everything that was acknowledged", l.Holder)
 	}

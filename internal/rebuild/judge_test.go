@@ -80,6 +80,14 @@ func (w *world) change(name string, f func(*Answer)) {
 	w.answers[name] = a
 }
 
+// strict: nobody has ever acknowledged anything alone. rev is of newer records than those that all have.
+func (w *world) strict(rev int64, l core.LeaseRecord, who ...string) {
+	s := w.saved(3, rev, l, func(c *spec.Cluster) { c.Strict = true })
+	for _, n := range who {
+		w.change(n, func(a *Answer) { a.Saved = s })
+	}
+}
+
 func (w *world) lose(names ...string) {
 	for _, name := range names {
 		delete(w.answers, name)
@@ -113,7 +121,7 @@ func TestJudge(t *testing.T) {
 		"who had the newest records has gone silent since": {func(w *world) {
 			next := leased(1, "n1", "n3")
 			next.Holder, next.Term, next.Timeline = "n2", 5, 3
-			w.q.Seen = Records{"n2", *w.saved(3, 200, next)}
+			w.q.Seen = Records{"n2", *w.saved(3, 200, next, func(c *spec.Cluster) { c.Strict = true })}
 			w.lose("n2")
 		}, "", "", true, "enough of n1, n3", "", "n1"},
 		"equal members go by priority and order": {func(w *world) { w.change("n1", func(a *Answer) { a.Instance.LastRecord = 500 }) }, "", "", true, "", "", "n1"},
@@ -132,14 +140,18 @@ func TestJudge(t *testing.T) {
 		"one share is intact":                {func(w *world) { w.change("n3", func(a *Answer) { a.Share = ShareSilent }) }, "", "", true, "", "", "n1"},
 		"nobody has records":                 {func(w *world) { w.forget("n1", "n2", "n3") }, "no_records", "records.json", false, "", "", ""},
 		"one has records":                    {func(w *world) { w.forget("n1", "n2") }, "", "", true, "", "", "n1"},
-		"another cluster's member is no one": {func(w *world) { w.change("n2", func(a *Answer) { a.ClusterID = "x" }) }, "", "", true, "n1, which led last", "", "n1"},
+		"another cluster's member is no one": {func(w *world) { w.change("n2", func(a *Answer) { a.ClusterID = "x" }) }, "", "", false, "n2 may have led", "n1", "n1"},
 		"another joining of the name is no one": {func(w *world) {
 			w.change("n2", func(a *Answer) { a.Ordinal = 9 })
 			w.lose("n3")
 		}, "silent_quorum", "--destroyed n2,n3", false, "", "", ""},
 
 		// Could an old quorum come back?
-		"one is silent":  {func(w *world) { w.lose("n3") }, "", "", true, "n1, which led last", "", "n1"},
+		"one is silent": {func(w *world) { w.lose("n3") }, "", "", false, "n3 may have led after the newest records, alone", "n1", "n1"},
+		"one is silent, and nobody is ever alone": {func(w *world) {
+			w.strict(101, leased(1, "n2", "n3"), "n2")
+			w.lose("n3")
+		}, "", "", true, "n1, which led last", "", "n1"},
 		"two are silent": {func(w *world) { w.lose("n2", "n3") }, "silent_quorum", "--destroyed n2,n3", false, "", "", ""},
 		"two are silent, one is destroyed": {func(w *world) {
 			w.lose("n2", "n3")
@@ -159,38 +171,41 @@ func TestJudge(t *testing.T) {
 			w.change("n2", func(a *Answer) { a.Generation, a.Founder, a.Share = 1, "n3", ShareRetired })
 			w.lose("n3")
 			w.q.Destroyed = []string{"n3"}
-		}, "", "", true, "n1, which led last", "", "n1"},
+		}, "", "", false, "n3 may have led after the newest records, alone", "n1", "n1"},
 
 		// Can an acknowledged commit be missing?
+		"the last leader is gone, and may have been left alone": {func(w *world) {
+			w.lose("n1")
+		}, "", "", false, "n1 may have led after the newest records, alone", "n2", "n2"},
 		"the last leader is gone, the set answers": {func(w *world) {
+			w.strict(101, leased(1, "n2", "n3"), "n2")
 			w.lose("n1")
 		}, "", "", true, "enough of n2, n3", "", "n2"},
 		"the last leader and its records are gone, the set does not suffice": {func(w *world) {
+			w.strict(101, leased(1, "n2", "n3"), "n3")
 			w.change("n3", func(a *Answer) { a.Data.State = core.DataAbsent })
 			w.lose("n1")
 		}, "", "", false, "1 of 2 members that must be heard", "n2", "n2"},
 		"k is 2: one of the set suffices": {func(w *world) {
-			s := w.saved(3, 101, leased(2, "n2", "n3"))
-			w.change("n3", func(a *Answer) { a.Data.State, a.Saved = core.DataBroken, s })
+			w.strict(101, leased(2, "n2", "n3"), "n3")
+			w.change("n3", func(a *Answer) { a.Data.State = core.DataBroken })
 			w.lose("n1")
 		}, "", "", true, "enough of n2, n3", "", "n2"},
 		"commits were on the leader only": {func(w *world) {
-			s := w.saved(3, 101, leased(0))
-			w.change("n3", func(a *Answer) { a.Saved = s })
+			w.strict(101, leased(0), "n3")
 			w.lose("n1")
 		}, "", "", false, "on n1 only", "n2", "n2"},
 		"the leader stopped cleanly, and a standby has that": {func(w *world) {
 			l := leased(0)
 			l.Released, l.Final = true, wal.Position{Timeline: 2, LSN: 480}
-			s := w.saved(3, 101, l)
-			w.change("n3", func(a *Answer) { a.Saved = s })
+			w.strict(101, l, "n3")
 			w.lose("n1")
 		}, "", "", true, "stopped cleanly", "", "n2"},
 		"async, and the leader is gone": {func(w *world) {
 			s := w.saved(3, 101, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
 			w.change("n3", func(a *Answer) { a.Saved = s })
 			w.lose("n1")
-		}, "", "", false, "durability is async", "n2", "n2"},
+		}, "", "", false, "n1 may have led", "n2", "n2"},
 		"the survivor of three led last, but others could have gone on": {func(w *world) {
 			w.lose("n2", "n3")
 			w.q.Destroyed = []string{"n2", "n3"}
