@@ -69,7 +69,7 @@ type Verdict struct {
 	Furthest   string   `json:"furthest,omitempty"`
 	Enough     bool     `json:"enough"` // no acknowledged commit can be missing
 	Evidence   string   `json:"evidence"`
-	Leader     string   `json:"leader,omitempty"` // the only one that may lead; empty: the usual election
+	Leader     string   `json:"leader,omitempty"` // the only one that may lead; empty: there is no database yet
 	Generation uint64   `json:"generation,omitempty"`
 	Term       uint64   `json:"term,omitempty"`
 	Timeline   uint64   `json:"timeline,omitempty"`
@@ -330,9 +330,9 @@ func (j *judge) before(a, b string) bool {
 func (j *judge) evidence() *Refusal {
 	j.v.Enough, j.v.Evidence = j.enough()
 	if j.q.Leader == "" {
-		if !j.v.Enough {
-			j.v.Leader = j.v.Furthest
-		}
+		// The furthest has all that the others have, whatever the newest copy of the lease says of who must be heard: a
+		// holder may have written that nobody is to be counted on since.
+		j.v.Leader = j.v.Furthest
 		return nil
 	}
 	i := slices.IndexFunc(j.usable(), func(a Answer) bool { return a.Name == j.q.Leader })
@@ -367,9 +367,6 @@ func (j *judge) enough() (bool, string) {
 	case len(missing) == 0 && best.Timeline <= known:
 		return true, "all data members answer with their data"
 	case len(missing) == 0:
-		// Whoever opened that timeline had been elected, and had all that was acknowledged. The newest
-		// records do not know of it, so the usual rules could choose another.
-		j.v.Leader = j.v.Furthest
 		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
