@@ -41,7 +41,7 @@ func (a *app) recoverCommand() *cobra.Command {
 	f.StringVar(&q.Confirm, "confirm", "", "the `CLUSTER`'s name: rebuild the store")
 	f.StringSliceVar(&q.Destroyed, "destroyed", nil, "`MEMBERS` whose machines are gone and can never come back")
 	f.BoolVar(&q.AcceptLoss, "accept-loss", false, "accept the loss that is stated without it")
-	f.StringVar(&q.Leader, "leader", "", "the `MEMBER` that is to lead (default: the furthest)")
+	f.StringVar(&q.Leader, "leader", "", "the `MEMBER` that is to lead (default: the last leader, or the furthest)")
 	f.DurationVar(&timeout, "timeout", timeout, "stop waiting for a primary after this")
 	return cmd
 }

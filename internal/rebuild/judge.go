@@ -330,9 +330,7 @@ func (j *judge) before(a, b string) bool {
 func (j *judge) evidence() *Refusal {
 	j.v.Enough, j.v.Evidence = j.enough()
 	if j.q.Leader == "" {
-		// The furthest has all that the others have, whatever the newest copy of the lease says of who must be heard: a
-		// holder may have written that nobody is to be counted on since.
-		j.v.Leader = j.v.Furthest
+		j.v.Leader = j.leader()
 		return nil
 	}
 	i := slices.IndexFunc(j.usable(), func(a Answer) bool { return a.Name == j.q.Leader })
@@ -345,6 +343,18 @@ func (j *judge) evidence() *Refusal {
 		j.v.Evidence = fmt.Sprintf("%s is at %s, %s at %s: what lies between is lost if %s leads", j.q.Leader, mine, j.v.Furthest, best, j.q.Leader)
 	}
 	return nil
+}
+
+// leader is the last holder, if it answers: it has everything that was acknowledged. (Others may be further by what
+// never was.) Else it is the furthest. Nobody else may lead, whatever the newest copy of the lease says of who must be
+// heard: its holder may have written since that nobody is to be counted on.
+func (j *judge) leader() string {
+	l := j.v.view.Lease
+	holds := func(a Answer) bool { return a.Name == l.Holder }
+	if j.v.Enough && j.answers[j.v.Furthest].Position().Timeline <= max(l.Timeline, 1) && slices.ContainsFunc(j.usable(), holds) {
+		return l.Holder
+	}
+	return j.v.Furthest
 }
 
 // enough is R + W > N from the last known sync set, over those who answer with data.

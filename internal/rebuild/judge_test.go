@@ -129,7 +129,7 @@ func TestJudge(t *testing.T) {
 			w.change("n3", func(a *Answer) {
 				a.Instance = core.Instance{State: core.StateRunning, Timeline: 2, ReceivedLSN: 900}
 			})
-		}, "", "", true, "", "", "n3"},
+		}, "", "", true, "", "n1", "n3"}, // n1 led last, and has all that was acknowledged
 
 		// Is it lost at all?
 		"the store answers": {func(w *world) { w.change("n3", func(a *Answer) { a.Share = ShareAnswers }) }, "store_answers", "pgherd status", false, "", "", ""},

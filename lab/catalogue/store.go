@@ -29,7 +29,7 @@ var store = []Entry{
 		Sees:    "nothing, or `member_unreachable` until it is back"},
 	{Number: 26, Name: "store-wiped-all",
 		Fault:   "all shares of the store are gone, the data is there",
-		Happens: "nobody elects itself, nothing is initialised, no data directory is touched, PostgreSQL is not started. `pgherd recover` on any member shows what each one has and, confirmed by the cluster's name, rebuilds the store from the newest copy of its records; the furthest leads, and no acknowledged commit is lost",
+		Happens: "nobody elects itself, nothing is initialised, no data directory is touched, PostgreSQL is not started. `pgherd recover` on any member shows what each one has and, confirmed by the cluster's name, rebuilds the store from the newest copy of its records; the last leader leads again, or the furthest, and no acknowledged commit is lost",
 		Sees:    "`store_unreachable`, `store_lost`; `pgherd explain` says on each member what it waits for; event `store_recovery`"},
 	{Number: 26, Name: "store-majority-lost",
 		Fault:   "two of three machines are gone for good, with all that was on their disks",
