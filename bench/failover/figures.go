@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pgherd/pgherd/bench/report"
 	"github.com/pgherd/pgherd/internal/demo"
 )
 
@@ -21,7 +22,7 @@ type bench struct {
 // caches have a history.
 var figures = []struct {
 	name    string
-	measure func(context.Context, *bench, *report) error
+	measure func(context.Context, *bench, *result) error
 }{
 	{"idle", idle},
 	{"postmaster", postmaster},
@@ -108,8 +109,8 @@ func (r round) gap(ctx context.Context) (demo.Gap, error) {
 	return r.load.LongestGap(r.began, time.Now()), nil
 }
 
-func postmaster(ctx context.Context, b *bench, out *report) error {
-	gaps := newFigure("kill -9 of the primary's postmaster: writes stopped", "s", atMost(0.6).median())
+func postmaster(ctx context.Context, b *bench, out *result) error {
+	gaps := report.NewFigure("kill -9 of the primary's postmaster: writes stopped", "s", report.AtMost(0.6).Median())
 	var w where
 	err := b.rounds(ctx, func(ctx context.Context, r round) error {
 		pid, err := b.c.KillPostmaster(r.primary)
@@ -120,18 +121,18 @@ func postmaster(ctx context.Context, b *bench, out *report) error {
 			return err
 		}
 		gap, err := r.gap(ctx)
-		gaps.add(gap.Length().Seconds())
+		gaps.Add(gap.Length().Seconds())
 		b.say("  %s: writes stopped for %.3f s", r.primary, gap.Length().Seconds())
 		return errors.Join(err, w.add(b.c, r, gap))
 	})
-	out.add(gaps)
+	out.Add(gaps)
 	out.Where = append(out.Where, w.phases("kill -9 of the primary's postmaster"))
 	return err
 }
 
-func power(ctx context.Context, b *bench, out *report) error {
-	gaps := newFigure("power cut of the primary's member: writes stopped", "s", atMost(6).worst())
-	back := newFigure("old primary streams again, from its return", "s", atMost(10).worst())
+func power(ctx context.Context, b *bench, out *result) error {
+	gaps := report.NewFigure("power cut of the primary's member: writes stopped", "s", report.AtMost(6).Worst())
+	back := report.NewFigure("old primary streams again, from its return", "s", report.AtMost(10).Worst())
 	var w where
 	err := b.rounds(ctx, func(ctx context.Context, r round) error {
 		if _, err := b.c.KillMember(ctx, r.primary); err != nil {
@@ -150,18 +151,18 @@ func power(ctx context.Context, b *bench, out *report) error {
 			return err
 		}
 		_, err = b.c.WaitBack(ctx, r.primary, 0)
-		gaps.add(gap.Length().Seconds())
-		back.add(time.Since(returned).Seconds())
+		gaps.Add(gap.Length().Seconds())
+		back.Add(time.Since(returned).Seconds())
 		b.say("  %s: writes stopped for %.3f s, streams again after %.2f s", r.primary, gap.Length().Seconds(), time.Since(returned).Seconds())
 		return errors.Join(err, w.add(b.c, r, gap))
 	})
-	out.add(gaps, back)
+	out.Add(gaps, back)
 	out.Where = append(out.Where, w.phases("power cut of the primary's member"))
 	return err
 }
 
-func agent(ctx context.Context, b *bench, out *report) error {
-	failed := newFigure("primary's agent killed, back after 2 s: failed statements", "", atMost(0).worst())
+func agent(ctx context.Context, b *bench, out *result) error {
+	failed := report.NewFigure("primary's agent killed, back after 2 s: failed statements", "", report.AtMost(0).Worst())
 	err := b.rounds(ctx, func(ctx context.Context, r round) error {
 		if _, err := b.c.KillAgent(r.primary); err != nil {
 			return err
@@ -176,7 +177,7 @@ func agent(ctx context.Context, b *bench, out *report) error {
 		}
 		time.Sleep(calm) // whatever the return does to clients, it does soon
 		list := r.load.Failures(r.began, time.Now())
-		failed.add(float64(len(list)))
+		failed.Add(float64(len(list)))
 		for _, f := range list {
 			b.say("  %s: a client saw: %s", r.primary, f.Text)
 		}
@@ -185,12 +186,12 @@ func agent(ctx context.Context, b *bench, out *report) error {
 		}
 		return nil
 	})
-	out.add(failed)
+	out.Add(failed)
 	return err
 }
 
-func switchover(ctx context.Context, b *bench, out *report) error {
-	gaps := newFigure("planned switchover, no pooler: writes stopped", "s", atMost(0.6).median())
+func switchover(ctx context.Context, b *bench, out *result) error {
+	gaps := report.NewFigure("planned switchover, no pooler: writes stopped", "s", report.AtMost(0.6).Median())
 	var w where
 	err := b.rounds(ctx, func(ctx context.Context, r round) error {
 		if _, err := b.c.Switchover(ctx); err != nil {
@@ -203,11 +204,11 @@ func switchover(ctx context.Context, b *bench, out *report) error {
 			return err
 		}
 		gap, err := r.gap(ctx)
-		gaps.add(gap.Length().Seconds())
+		gaps.Add(gap.Length().Seconds())
 		b.say("  %s: writes stopped for %.3f s", r.primary, gap.Length().Seconds())
 		return errors.Join(err, w.add(b.c, r, gap))
 	})
-	out.add(gaps)
+	out.Add(gaps)
 	out.Where = append(out.Where, w.phases("planned switchover, from the command on"))
 	return err
 }

@@ -8,22 +8,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/pgherd/pgherd/bench/proc"
+	"github.com/pgherd/pgherd/bench/report"
 	"github.com/pgherd/pgherd/internal/demo"
 )
 
-const (
-	settle         = 10 * time.Second
-	ticksPerSecond = 100 // USER_HZ: what /proc counts in, on every Linux that Go runs on
-)
+const settle = 10 * time.Second
 
 // idle measures agent and warden of each member while nobody does anything.
-func idle(ctx context.Context, b *bench, out *report) error {
-	rss := newFigure("idle, agent and warden of a member: memory (RSS)", "MB", atMost(60).worst())
-	cpu := newFigure("idle, agent and warden of a member: CPU, % of a core", "%", atMost(1).worst())
+func idle(ctx context.Context, b *bench, out *result) error {
+	rss := report.NewFigure("idle, agent and warden of a member: memory (RSS)", "MB", report.AtMost(60).Worst())
+	cpu := report.NewFigure("idle, agent and warden of a member: CPU, % of a core", "%", report.AtMost(1).Worst())
 	if _, err := b.c.WaitHealthy(ctx, func(demo.Status) {}); err != nil {
 		return err
 	}
@@ -41,11 +39,11 @@ func idle(ctx context.Context, b *bench, out *report) error {
 	for _, name := range b.c.Names() {
 		seconds, mb := usage(b.c, name)
 		agent, warden := b.c.PIDs(name)
-		b.say("  %s: agent %.1f MB, warden %.1f MB", name, rssOf("/proc/"+strconv.Itoa(agent)), rssOf("/proc/"+strconv.Itoa(warden)))
-		rss.add(mb)
-		cpu.add(100 * (seconds - before[name]) / time.Since(began).Seconds())
+		b.say("  %s: agent %.1f MB, warden %.1f MB", name, proc.RSS(agent), proc.RSS(warden))
+		rss.Add(mb)
+		cpu.Add(100 * (seconds - before[name]) / time.Since(began).Seconds())
 	}
-	out.add(rss, cpu)
+	out.Add(rss, cpu)
 	return nil
 }
 
@@ -62,40 +60,16 @@ func wait(ctx context.Context, d time.Duration) error {
 func usage(c *demo.Cluster, name string) (cpuSeconds, rssMB float64) {
 	agent, warden := c.PIDs(name)
 	for _, pid := range []int{agent, warden} {
-		proc := "/proc/" + strconv.Itoa(pid)
-		cpuSeconds += cpuOf(proc)
-		rssMB += rssOf(proc)
+		cpuSeconds += proc.CPU(pid).Seconds()
+		rssMB += proc.RSS(pid)
 	}
 	return cpuSeconds, rssMB
 }
 
-// cpuOf reads user and system time: fields 14 and 15, counted behind the name.
-func cpuOf(proc string) float64 {
-	data, _ := os.ReadFile(proc + "/stat")
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / ticksPerSecond
-}
-
-func rssOf(proc string) float64 {
-	data, _ := os.ReadFile(proc + "/status")
-	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(value)[0], 64)
-			return kb / 1024
-		}
-	}
-	return 0
-}
-
 // binary measures the file, and that it needs no library of the system.
-func binary(_ context.Context, b *bench, out *report) error {
-	size := newFigure("binary, stripped", "MB", atMost(45).worst())
-	dynamic := newFigure("binary: dynamic libraries it needs", "", atMost(0).worst())
+func binary(_ context.Context, b *bench, out *result) error {
+	size := report.NewFigure("binary, stripped", "MB", report.AtMost(45).Worst())
+	dynamic := report.NewFigure("binary: dynamic libraries it needs", "", report.AtMost(0).Worst())
 	info, err := os.Stat(b.exe)
 	if err != nil {
 		return err
@@ -112,17 +86,17 @@ func binary(_ context.Context, b *bench, out *report) error {
 	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
 		return err
 	}
-	size.add(float64(info.Size()) / (1 << 20))
-	dynamic.add(float64(len(libraries)))
-	out.add(size, dynamic)
+	size.Add(float64(info.Size()) / (1 << 20))
+	dynamic.Add(float64(len(libraries)))
+	out.Add(size, dynamic)
 	return nil
 }
 
 // coreSize counts the lines of internal/core, comments and blank lines included; its
 // tests are the Go files and the scenario scripts.
-func coreSize(_ context.Context, _ *bench, out *report) error {
-	code := newFigure("internal/core without tests", "lines", atMost(1500).worst())
-	tests := newFigure("internal/core: lines of tests per line", "x", atLeast(3).worst())
+func coreSize(_ context.Context, _ *bench, out *result) error {
+	code := report.NewFigure("internal/core without tests", "lines", report.AtMost(1500).Worst())
+	tests := report.NewFigure("internal/core: lines of tests per line", "x", report.AtLeast(3).Worst())
 	files, err := filepath.Glob("internal/core/*.go")
 	if err == nil && len(files) == 0 {
 		err = fmt.Errorf("internal/core is not below the current directory")
@@ -147,8 +121,8 @@ func coreSize(_ context.Context, _ *bench, out *report) error {
 			lines += n
 		}
 	}
-	code.add(float64(lines))
-	tests.add(float64(testLines) / float64(max(lines, 1)))
-	out.add(code, tests)
+	code.Add(float64(lines))
+	tests.Add(float64(testLines) / float64(max(lines, 1)))
+	out.Add(code, tests)
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pgherd/pgherd/bench/report"
 	"github.com/pgherd/pgherd/internal/demo"
 )
 
@@ -44,7 +45,7 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a target is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	report, err := run(ctx, o)
+	result, err := run(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -54,17 +55,17 @@ func main() {
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		_ = e.Encode(report)
+		_ = e.Encode(result)
 	} else {
-		report.print(os.Stdout)
+		result.print(os.Stdout)
 	}
-	if o.strict && !report.met() {
+	if o.strict && !result.Met() {
 		os.Exit(1)
 	}
 }
 
 // run starts a cluster, measures each figure and stops the cluster whatever happened.
-func run(ctx context.Context, o options) (r report, err error) {
+func run(ctx context.Context, o options) (r result, err error) {
 	if o.n < 1 || o.nodes < 3 {
 		return r, errors.New("-n must be 1 or more, --nodes 3 or more")
 	}
@@ -82,7 +83,7 @@ func run(ctx context.Context, o options) (r report, err error) {
 		c.Close()
 		err = errors.Join(err, c.Remove())
 	}()
-	r.Machine = machine(c.Version())
+	r.Machine = report.ThisMachine(c.Version())
 	if err := c.Start(ctx); err != nil {
 		return r, err
 	}
@@ -96,6 +97,6 @@ func run(ctx context.Context, o options) (r report, err error) {
 			return r, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	r.Machine.LoadAfter = loadAverage()
+	r.Machine.Finished()
 	return r, nil
 }

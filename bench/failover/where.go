@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/pgherd/pgherd/bench/report"
 	"github.com/pgherd/pgherd/internal/demo"
 )
 
@@ -60,10 +61,7 @@ func readJournal(stateDir string, since time.Time) ([]record, error) {
 var phaseNames = []string{"noticed", "empty", "released", "taken", "promoted", "first write"}
 
 // where collects when each station was reached, in seconds after the fault.
-type where struct{ at [6]series }
-
-// series are the measurements of one thing.
-type series []float64
+type where struct{ at [6]report.Series }
 
 // add reads all journals after one round. A station that was not passed (nobody
 // releases a lease in a power cut) is left out.
@@ -122,7 +120,7 @@ func (w *where) phases(what string) whereTime {
 		if len(w.at[i]) == 0 {
 			continue
 		}
-		at := w.at[i].median()
+		at := w.at[i].Median()
 		t.Phases = append(t.Phases, phase{name, at, at - before})
 		before = at
 	}
