@@ -219,11 +219,16 @@ func (d *driver) hold(ctx context.Context, w want) error {
 		go d.drain(pause, d.p)
 		hint(d.hurry)
 	}
+	ctx, cancel := context.WithTimeout(ctx, doMax)
+	defer cancel()
+	if d.known().pool.DrainedAt != 0 && len(w.targets) > 0 && !slices.Equal(d.targets, w.targets) {
+		if err := d.route(ctx, w.targets); err != nil {
+			return err
+		}
+	}
 	if !w.terminate {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, doMax)
-	defer cancel()
 	n, err := d.p.DropActive(ctx)
 	d.seen.set(d, func(s *seen) { s.pool.Dropped += n })
 	return err
@@ -241,6 +246,7 @@ func (d *driver) drain(ctx context.Context, p pooler.Pooler) {
 		return
 	}
 	d.seen.set(d, func(s *seen) { s.pool.DrainedAt = d.now() })
+	hint(d.changed) // it can be told ahead where to
 }
 
 // letGo sends clients to the targets. The order matters: first it knows where to, then it lets them go, then who
@@ -278,6 +284,15 @@ func (d *driver) letGo(ctx context.Context, w want) error {
 		d.want.drop = false
 	}
 	d.mu.Unlock()
+	return nil
+}
+
+func (d *driver) route(ctx context.Context, targets []pooler.Target) error {
+	if err := d.p.Route(ctx, targets); err != nil {
+		return err
+	}
+	d.targets = targets
+	d.seen.set(d, func(s *seen) { s.targets = targets })
 	return nil
 }
 

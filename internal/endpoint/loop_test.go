@@ -175,9 +175,13 @@ func TestASwitchoverIsAnsweredInTheRecord(t *testing.T) {
 	}
 	h.rw.open(0)
 	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
+	h.await("the candidate told ahead", did(h.rw, "route[10.0.0.2:5432]"))
 	h.operation(core.PhaseStopping)
 	h.servers["n1"].set(false, false)
 	h.lease("n2", 6)
+	if slices.Contains(h.rw.log(), "resume") {
+		t.Error("clients are let go before the candidate accepts writes")
+	}
 	h.servers["n2"].set(true, true)
 	h.await("over", func() bool { r := h.record(); return r.Hold.State == core.HoldOver && r.Target == "n2" })
 	if a := h.record().Hold; a.Clients != 4 || a.HeldMS <= 0 || a.Operation != "op1" {
@@ -224,11 +228,11 @@ func TestADeadPoolerIsStartedAgain(t *testing.T) {
 	h.await("held", func() bool { r := h.record(); return r.Hold != nil && r.Hold.State == core.HoldHeld })
 	h.rw.forget()
 	h.rw.die()
-	h.await("a new one", did(h.rw, "pause"))
-	h.calls(h.rw, "dies", "ensure[]", "pause")
+	h.await("a new one", did(h.rw, "route[10.0.0.2:5432]"))
+	h.calls(h.rw, "dies", "ensure[]", "pause", "route[10.0.0.2:5432]") // it lets nobody through yet
 	h.operation(core.PhaseAborted)
 	h.await("clients let go", did(h.rw, "resume"))
-	h.calls(h.rw, "dies", "ensure[]", "pause", "route[10.0.0.1:5432]", "resume")
+	h.calls(h.rw, "dies", "ensure[]", "pause", "route[10.0.0.2:5432]", "route[10.0.0.1:5432]", "resume")
 }
 
 func TestForceEndsWhatIsOpen(t *testing.T) {

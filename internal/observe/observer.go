@@ -13,6 +13,9 @@ const (
 	storeWait = 400 * time.Millisecond
 	localWait = 300 * time.Millisecond
 	peerWait  = 200 * time.Millisecond
+	// peerWaitBusy is while an operation is under way: what it waits for is watched or asked for again, and a member
+	// that stops or starts its server answers late.
+	peerWaitBusy = 15 * time.Millisecond
 )
 
 // Observer gathers views.
@@ -35,7 +38,11 @@ func (o *Observer) View(ctx context.Context) core.View {
 	if o.Local != nil {
 		wg.Go(func() { o.Local.refresh(ctx) })
 	}
-	wg.Go(func() { o.Peers.wait(ctx) })
+	patience := peerWait
+	if o.Store.busy() {
+		patience = peerWaitBusy
+	}
+	wg.Go(func() { o.Peers.wait(ctx, patience) })
 	wg.Wait()
 
 	v := core.View{Self: o.Self, Ordinal: o.Ordinal, Now: o.Now(), Wall: time.Now().UnixMilli()}

@@ -66,8 +66,8 @@ func (s *PeerSource) ask(ctx context.Context, members []core.MemberRecord) {
 
 // wait gives those who answered last time a moment; a member that was silent then is
 // not waited for, or one dead machine would slow every tick of the others.
-func (s *PeerSource) wait(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, peerWait)
+func (s *PeerSource) wait(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s.mu.Lock()
 	list := slices.Clone(s.asked)
@@ -77,7 +77,7 @@ func (s *PeerSource) wait(ctx context.Context) {
 		good := a.one.known && a.one.err == ""
 		a.one.mu.Unlock()
 		if good {
-			within(ctx, a.done, peerWait)
+			within(ctx, a.done, patience)
 		}
 	}
 }

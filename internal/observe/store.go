@@ -116,6 +116,13 @@ func (s *StoreSource) Term() uint64 {
 	return s.ledger.Term()
 }
 
+// busy says that an operation is under way, as far as is known.
+func (s *StoreSource) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.Known().Operation.Active()
+}
+
 func (s *StoreSource) view() core.StoreView {
 	s.mu.Lock()
 	defer s.mu.Unlock()

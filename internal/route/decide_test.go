@@ -220,6 +220,9 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	if h := s.answer(core.HoldHeld); h.Clients != 7 || h.DrainMS != 6 || s.p.Record.Target != "" {
 		t.Errorf("%+v", h)
 	}
+	if ahead := s.p.RW.Targets; len(ahead) != 1 || ahead[0] != "n2" || !s.p.RW.Hold {
+		t.Errorf("drained: told %v ahead", ahead)
+	}
 	s.switchover(core.PhaseStopping)
 	s.see("n1", Down, 0)
 	s.later(30 * time.Millisecond)

@@ -55,14 +55,27 @@ func (d *decider) open(holder string) (core.Reason, bool) {
 	return because("not_seen", "%s holds the lease of term %d and was not looked at since: clients wait", holder, d.v.Lease.Term), false
 }
 
-// holdReadWrite keeps the last target, so that nothing is told to the pooler before there is a new one.
+// holdReadWrite keeps the last target until nothing is open there any more; then the pooler is told the next one
+// ahead, while it lets nobody through: to read its files takes it longer than to let go.
 func (d *decider) holdReadWrite(why core.Reason) {
 	d.plan.RW = Endpoint{Hold: true, Targets: d.stay(), Why: why}
+	drained := d.v.RW.HeldAt != 0 && d.v.RW.DrainedAt != 0 || d.m.Hold.holding(d.v.asked()) && d.m.Hold.DrainedAt != 0
+	if next := d.next(); drained && d.v.isMember(next) {
+		d.plan.RW.Targets = []string{next}
+	}
 	d.m.Holds = true
 	holder := d.v.holder()
 	if s := d.v.sight(holder); holder != "" && (s.State != Writes || s.At < d.m.TermAt) {
 		d.plan.Hurry = []string{holder}
 	}
+}
+
+// next is who will most likely accept writes next.
+func (d *decider) next() string {
+	if op := d.v.asked(); op != nil {
+		return op.To
+	}
+	return d.v.holder()
 }
 
 // stay is where the pooler sends to while it holds: where it did before.
