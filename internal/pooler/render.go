@@ -128,6 +128,9 @@ func (c Config) renderSecurity(set func(string, any)) {
 	set("client_tls_sslmode", "require")
 	set("client_tls_cert_file", c.CertFile)
 	set("client_tls_key_file", c.KeyFile)
+	// No client is asked for a certificate. Without this PgBouncer reads the system's hundred and more authorities at each
+	// RELOAD, which takes it 20 ms and a whole processor, while clients are held: with it, half a millisecond.
+	set("client_tls_ca_file", c.CAFile)
 	set("server_tls_sslmode", "verify-ca")
 	set("server_tls_ca_file", c.CAFile)
 	set("server_tls_cert_file", c.CertFile)
