@@ -13,6 +13,10 @@ import (
 // between the two is finished by FinishInit rather than taken for foreign data.
 func (s *Server) initIntent() string { return filepath.Join(s.StateDir, "initdb-intent") }
 
+// walSegmentMB is a quarter of PostgreSQL's default. A promotion copies the segment that it ends in, and a standby that
+// follows to a new timeline is sent all of it again before it counts for commits: in a handover clients wait for both.
+const walSegmentMB = 4
+
 // initDB makes the cluster's database, once in its life.
 func (r *Runner) initDB(_ context.Context, s core.Step) error {
 	return r.Jobs.Start(s, func(ctx context.Context, progress func(int, string)) error {
@@ -20,7 +24,7 @@ func (r *Runner) initDB(_ context.Context, s core.Step) error {
 		if err := os.WriteFile(r.Server.initIntent(), []byte(r.Identity.ClusterID), 0o600); err != nil {
 			return err
 		}
-		if err := r.Server.Instance.InitDB(ctx, postgres.InitOptions{}); err != nil {
+		if err := r.Server.Instance.InitDB(ctx, postgres.InitOptions{WalSegmentMB: walSegmentMB}); err != nil {
 			return err
 		}
 		return r.Server.FinishInit(r.mark())

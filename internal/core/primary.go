@@ -21,7 +21,7 @@ func (d *decider) promote() {
 	if d.awaitsWatchdog() {
 		return
 	}
-	if d.inst.Receiver {
+	if d.inst.Receiver && !d.handedOver() {
 		d.configure(d.standbyConf(""), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
 		return
@@ -45,6 +45,13 @@ func (d *decider) promote() {
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
 	d.createSlots() // while it promotes; nobody can follow before
+}
+
+// handedOver: this term was given by the last holder itself, after a clean stop whose last record is here.
+// A receiver that still runs can get nothing more, and the promotion ends it.
+func (d *decider) handedOver() bool {
+	op := d.v.Store.Operation
+	return op.Active() && op.Kind == OpSwitchover && op.Phase == PhaseStopping && op.To == d.v.Self && op.Term+1 == d.lease.Term && !d.lease.Written
 }
 
 // wroteBefore: a primary that ended, served reads while the store was away, and is promoted in its own term
