@@ -41,7 +41,7 @@ func (a *app) recoverCommand() *cobra.Command {
 	f.StringVar(&q.Confirm, "confirm", "", "the `CLUSTER`'s name: rebuild the store")
 	f.StringSliceVar(&q.Destroyed, "destroyed", nil, "`MEMBERS` whose machines are gone and can never come back")
 	f.BoolVar(&q.AcceptLoss, "accept-loss", false, "accept the loss that is stated without it")
-	f.StringVar(&q.Leader, "leader", "", "the `MEMBER` that is to lead (default: the last leader, or the furthest)")
+	f.StringVar(&q.Leader, "leader", "", "the `MEMBER` that is to lead (default: the last leader, else the usual election, or the furthest when commits may be missing)")
 	f.DurationVar(&timeout, "timeout", timeout, "stop waiting for a primary after this")
 	return cmd
 }
@@ -99,7 +99,7 @@ func printVerdict(w io.Writer, v rebuild.Verdict, q rebuild.Question) {
 	if len(q.Destroyed) > 0 {
 		fmt.Fprintf(w, "no members       %s, from now on; a new machine joins as usual\n", strings.Join(q.Destroyed, ", "))
 	}
-	leads := "nobody: there is no database yet"
+	leads := "by the usual election"
 	if v.Leader != "" {
 		leads = v.Leader + ", and nobody else"
 	}

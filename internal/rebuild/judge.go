@@ -69,7 +69,7 @@ type Verdict struct {
 	Furthest   string   `json:"furthest,omitempty"`
 	Enough     bool     `json:"enough"` // no acknowledged commit can be missing
 	Evidence   string   `json:"evidence"`
-	Leader     string   `json:"leader,omitempty"` // the only one that may lead; empty: there is no database yet
+	Leader     string   `json:"leader,omitempty"` // the only one that may lead; empty: the usual election
 	Generation uint64   `json:"generation,omitempty"`
 	Term       uint64   `json:"term,omitempty"`
 	Timeline   uint64   `json:"timeline,omitempty"`
@@ -346,15 +346,19 @@ func (j *judge) evidence() *Refusal {
 }
 
 // leader is the last holder, if it answers: it has everything that was acknowledged. (Others may be further by what
-// never was.) Else it is the furthest. Nobody else may lead, whatever the newest copy of the lease says of who must be
-// heard: its holder may have written since that nobody is to be counted on.
+// never was.) Nobody else may lead then, whatever the newest copy of the lease says of who must be heard: its holder may
+// have written since that nobody is to be counted on. Without the holder the usual election finds who has everything,
+// by where members are then: they may still have received after they answered.
 func (j *judge) leader() string {
 	l := j.v.view.Lease
-	holds := func(a Answer) bool { return a.Name == l.Holder }
-	if j.v.Enough && j.answers[j.v.Furthest].Position().Timeline <= max(l.Timeline, 1) && slices.ContainsFunc(j.usable(), holds) {
+	newer := j.answers[j.v.Furthest].Position().Timeline > max(l.Timeline, 1)
+	switch {
+	case !j.v.Enough || newer:
+		return j.v.Furthest
+	case slices.ContainsFunc(j.usable(), func(a Answer) bool { return a.Name == l.Holder }):
 		return l.Holder
 	}
-	return j.v.Furthest
+	return ""
 }
 
 // enough is R + W > N from the last known sync set, over those who answer with data.

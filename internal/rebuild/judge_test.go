@@ -101,7 +101,7 @@ func TestJudge(t *testing.T) {
 		hint     string // part of it
 		enough   bool
 		evidence string // part of it
-		leader   string // the only one; "": the furthest
+		leader   string // the only one; "": the last leader; "-": the usual election
 		furthest string
 	}{
 		"all answer": {func(w *world) {}, "", "", true, "all data members answer", "", "n1"},
@@ -123,7 +123,7 @@ func TestJudge(t *testing.T) {
 			next.Holder, next.Term, next.Timeline = "n2", 5, 3
 			w.q.Seen = Records{"n2", *w.saved(3, 200, next, func(c *spec.Cluster) { c.Strict = true })}
 			w.lose("n2")
-		}, "", "", true, "enough of n1, n3", "", "n1"},
+		}, "", "", true, "enough of n1, n3", "-", "n1"},
 		"equal members go by priority and order": {func(w *world) { w.change("n1", func(a *Answer) { a.Instance.LastRecord = 500 }) }, "", "", true, "", "", "n1"},
 		"a running standby is as far as it received": {func(w *world) {
 			w.change("n3", func(a *Answer) {
@@ -180,7 +180,7 @@ func TestJudge(t *testing.T) {
 		"the last leader is gone, the set answers": {func(w *world) {
 			w.strict(101, leased(1, "n2", "n3"), "n2")
 			w.lose("n1")
-		}, "", "", true, "enough of n2, n3", "", "n2"},
+		}, "", "", true, "enough of n2, n3", "-", "n2"},
 		"the last leader and its records are gone, the set does not suffice": {func(w *world) {
 			w.strict(101, leased(1, "n2", "n3"), "n3")
 			w.change("n3", func(a *Answer) { a.Data.State = core.DataAbsent })
@@ -190,7 +190,7 @@ func TestJudge(t *testing.T) {
 			w.strict(101, leased(2, "n2", "n3"), "n3")
 			w.change("n3", func(a *Answer) { a.Data.State = core.DataBroken })
 			w.lose("n1")
-		}, "", "", true, "enough of n2, n3", "", "n2"},
+		}, "", "", true, "enough of n2, n3", "-", "n2"},
 		"commits were on the leader only": {func(w *world) {
 			w.strict(101, leased(0), "n3")
 			w.lose("n1")
@@ -200,7 +200,7 @@ func TestJudge(t *testing.T) {
 			l.Released, l.Final = true, wal.Position{Timeline: 2, LSN: 480}
 			w.strict(101, l, "n3")
 			w.lose("n1")
-		}, "", "", true, "stopped cleanly", "", "n2"},
+		}, "", "", true, "stopped cleanly", "-", "n2"},
 		"async, and the leader is gone": {func(w *world) {
 			s := w.saved(3, 101, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
 			w.change("n3", func(a *Answer) { a.Saved = s })
@@ -215,7 +215,7 @@ func TestJudge(t *testing.T) {
 		}, "", "", true, "newer than the newest records", "n3", "n3"},
 		"data of another system is nobody's": {func(w *world) {
 			w.change("n1", func(a *Answer) { a.Data.SystemID = "8" })
-		}, "", "", true, "enough of n2, n3", "", "n2"},
+		}, "", "", true, "enough of n2, n3", "-", "n2"},
 		"no data anywhere": {func(w *world) {
 			for n := range w.answers {
 				w.change(n, func(a *Answer) { a.Data.State = core.DataAbsent })
@@ -228,7 +228,7 @@ func TestJudge(t *testing.T) {
 		"a leader without data": {func(w *world) {
 			w.q.Leader = "n3"
 			w.change("n3", func(a *Answer) { a.Data.State = core.DataAbsent })
-		}, "cannot_lead", "has data", true, "", "", ""},
+		}, "cannot_lead", "has data", true, "", "-", ""},
 
 		// Confirmation.
 		"confirmed":      {func(w *world) { w.q.Confirm = "main" }, "", "", true, "", "", "n1"},
@@ -266,8 +266,11 @@ func TestJudge(t *testing.T) {
 				t.Fatalf("refusal %+v, want %q with %q", got, c.refusal, c.hint)
 			}
 			leader := c.leader
-			if leader == "" && w.q.Leader == "" {
-				leader = v.Furthest
+			switch {
+			case leader == "-":
+				leader = ""
+			case leader == "" && v.Enough:
+				leader = "n1"
 			}
 			if v.Enough != c.enough || !strings.Contains(v.Evidence, c.evidence) || v.Leader != leader || c.furthest != "" && v.Furthest != c.furthest {
 				t.Errorf("enough %v, evidence %q, leader %q, furthest %q; want %+v", v.Enough, v.Evidence, v.Leader, v.Furthest, c)
