@@ -113,12 +113,15 @@ func (c *console) command(ctx context.Context, sql string) (rows, error) {
 	return c.answer(ctx, sql)
 }
 
-// send does not wait for the answer.
-func (c *console) send(ctx context.Context, sql string) error {
+// send does not wait for the answers. PgBouncer, which is one thread, does commands that are sent together
+// one after the other and nothing between.
+func (c *console) send(ctx context.Context, commands ...string) error {
 	deadline, _ := ctx.Deadline()
 	_ = c.conn.SetWriteDeadline(deadline)
-	c.wire.Send(&pgproto3.Query{String: sql})
-	return failed(ctx, sql, c.wire.Flush())
+	for _, sql := range commands {
+		c.wire.Send(&pgproto3.Query{String: sql})
+	}
+	return failed(ctx, commands[0], c.wire.Flush())
 }
 
 // failed says why a session is of no more use: of a deadline that passed, that it was ctx's.

@@ -2,6 +2,7 @@ package pooler
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"net"
@@ -54,6 +55,35 @@ func TestClients(t *testing.T) {
 	if _, err := pgx.ConnectConfig(ctx, plain); err == nil || !strings.Contains(err.Error(), "SSL required") {
 		t.Errorf("without TLS: %v", err)
 	}
+}
+
+// TestClientCertificates: none is needed, and one of the cluster's CA does no harm.
+func TestClientCertificates(t *testing.T) {
+	w := theServers(t)
+	p := running(t, w.config(t), w.servers[0].at)
+	cfg := w.clientConfig(t, p, "shop", "sales", password)
+	cfg.TLSConfig.Certificates = []tls.Certificate{must(tls.LoadX509KeyPair(w.keys.NodeCert(), w.keys.NodeKey()))(t)}
+	where(t, must(pgx.ConnectConfig(testContext(t), cfg))(t))
+	cfg.Password = "no"
+	if _, err := pgx.ConnectConfig(testContext(t), cfg); err == nil {
+		t.Error("a certificate stood for a password")
+	}
+}
+
+// TestReloadIsQuick: it is a part of each handover. (With the system's CA bundle it took 10 to 20 ms.)
+func TestReloadIsQuick(t *testing.T) {
+	w := theServers(t)
+	p := running(t, w.config(t), w.servers[0].at)
+	best := time.Hour
+	for round := range 10 {
+		began := time.Now()
+		check(t, p.Route(testContext(t), []Target{w.servers[(round+1)%2].at}))
+		best = min(best, time.Since(began))
+	}
+	if best > 8*time.Millisecond {
+		t.Errorf("the quickest of ten took %v", best)
+	}
+	t.Logf("the quickest of ten took %v", best)
 }
 
 // TestServersSeeTLS: the connection to PostgreSQL is encrypted, too, and a server that is not the cluster's is not

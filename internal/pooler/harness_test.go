@@ -129,7 +129,7 @@ func (w *world) newServer(t testing.TB, at Target) *server {
 	t.Helper()
 	bin, _, err := postgres.FindBinDir(os.Getenv("PGHERD_TEST_BINDIR"))
 	check(t, err)
-	dir := filepath.Join(w.dir, at.Host)
+	dir := must(os.MkdirTemp(w.dir, "s"))(t)
 	s := &server{dir: dir, at: at, in: postgres.Instance{BinDir: bin, DataDir: filepath.Join(dir, "data"), SocketDir: dir, Port: at.Port}}
 	check(t, s.in.InitDB(testContext(t), postgres.InitOptions{NoSync: true, WalSegmentMB: 1}))
 	check(t, postgres.EnsureInclude(s.in))

@@ -12,20 +12,30 @@ import (
 // quietWait is for how long a login to a server may keep a PAUSE or a RELOAD waiting.
 const quietWait = 50 * time.Millisecond
 
-// quiet waits, for a little, until no server connection is being made. PAUSE and RELOAD cut one
-// that is, and PgBouncer takes that for a server that refuses: until a login has succeeded, each
-// client of that pool that has something to say is dropped.
+// quiet waits, for a little, until no server connection is being made, and lets no pool that has one
+// make more. PAUSE and RELOAD cut one that is, and PgBouncer takes that for a server that refuses:
+// until a login has succeeded, each client of that pool that has something new to say is
+// dropped. Pools stay narrow until a RELOAD or widen.
 func (c *console) quiet(ctx context.Context) error {
+	if _, err := c.command(ctx, "SET default_pool_size = 1"); err != nil {
+		return err
+	}
 	deadline := time.Now().Add(quietWait)
 	for {
 		sum, err := c.pools(ctx)
 		if err != nil || sum.logins == 0 || time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, lookPause); err != nil {
+		if err := sleep(ctx, quietPause); err != nil {
 			return err
 		}
 	}
+}
+
+const quietPause = 500 * time.Microsecond
+
+func (p *PgBouncer) widen() string {
+	return fmt.Sprintf("SET default_pool_size = %d", p.cfg.Settings.orDefaults().PoolSize)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -49,17 +59,46 @@ func (p *PgBouncer) Pause(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.quiet(ctx); err != nil {
-		return err
-	}
-	_, err = c.command(ctx, "PAUSE")
-	if answered(err, alreadyPaused) {
-		err = c.drained(ctx)
+	err = c.quiet(ctx)
+	if err == nil {
+		err = p.pause(ctx, c)
+	} else {
+		p.widenAnyway()
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("PgBouncer: transactions are still open: %w", err)
 	}
 	return err
+}
+
+// pause says in one breath PAUSE, and that pools are as wide as before: nothing comes between, and
+// none grows in a pause. The answer to PAUSE comes last, unless it is a refusal.
+func (p *PgBouncer) pause(ctx context.Context, c *console) error {
+	if err := c.send(ctx, "PAUSE", p.widen()); err != nil {
+		return err
+	}
+	_, refused := c.answer(ctx, "PAUSE")
+	if refused != nil && !answered(refused, alreadyPaused) {
+		return refused
+	}
+	if _, err := c.answer(ctx, "PAUSE"); err != nil || refused == nil {
+		return err
+	}
+	return c.drained(ctx)
+}
+
+// widenAnyway is for when ctx has ended between.
+func (p *PgBouncer) widenAnyway() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := dial(ctx, p.cfg.socket())
+	if err != nil {
+		return // the next owner's RELOAD does it
+	}
+	defer c.Close()
+	if _, err := c.command(ctx, p.widen()); err != nil {
+		p.log.Warn("pools stay narrow", "err", err)
+	}
 }
 
 // drained waits until no server connection is in use, in a pause that began before.

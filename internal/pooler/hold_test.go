@@ -76,7 +76,8 @@ func (l *load) unharmed(t testing.TB) {
 	}
 }
 
-// TestHandover: clients are held, sent to another server, and let go. None notices.
+// TestHandover: clients are held, sent to another server, and let go. None notices, also when logins to
+// the server are still under way.
 func TestHandover(t *testing.T) {
 	w := theServers(t)
 	ctx := testContext(t)
@@ -85,7 +86,7 @@ func TestHandover(t *testing.T) {
 	p := running(t, cfg, w.servers[0].at)
 	l := w.load(t, p, 12)
 	l.moves(t, 50)
-	for round := range 10 {
+	for round := range 40 {
 		to := w.servers[(round+1)%2].at
 		check(t, p.Pause(ctx))
 		s := stateOf(t, p)
@@ -101,7 +102,7 @@ func TestHandover(t *testing.T) {
 		l.hosts.Clear()
 		check(t, p.Resume(ctx))
 		check(t, p.Resume(ctx))
-		l.moves(t, 50)
+		l.moves(t, int64(1+round))
 		l.unharmed(t)
 		l.hosts.Range(func(host, _ any) bool {
 			if host != to.Host {
@@ -115,6 +116,20 @@ func TestHandover(t *testing.T) {
 	}
 	l.end()
 	l.unharmed(t)
+	checkWidth(t, p, cfg.Settings.PoolSize)
+}
+
+// checkWidth: pools are narrow for moments only.
+func checkWidth(t testing.TB, p *PgBouncer, want int) {
+	t.Helper()
+	c := must(dial(testContext(t), p.cfg.socket()))(t)
+	defer c.Close()
+	config := must(c.command(testContext(t), "SHOW CONFIG"))(t)
+	for i := range config {
+		if config[i]["key"] == "default_pool_size" && config.number(i, "value") != want {
+			t.Errorf("pools are %s wide, not %d", config[i]["value"], want)
+		}
+	}
 }
 
 // TestNewClientsWait: who connects in a pause is let in after it.
@@ -167,6 +182,7 @@ func TestPauseTakenBack(t *testing.T) {
 		if b := s.Servers[0]; b.RemotePID != pid || b.Database != "sales" || b.User != "shop" || b.Client == "" || time.Since(b.Since) > time.Minute {
 			t.Errorf("what keeps the pause: %+v, backend %d", b, pid)
 		}
+		checkWidth(t, p, 20)
 		check(t, p.Resume(ctx))
 		other := w.client(t, p, "sales")
 		where(t, other)

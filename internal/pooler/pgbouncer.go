@@ -84,6 +84,7 @@ func (p *PgBouncer) adopt(ctx context.Context, c *console, targets []Target) err
 			return p.begin(ctx, targets)
 		}
 	}
+	p.moreFiles(c.pid)
 	if err := p.hold(ctx, c, targets); err != nil {
 		return err
 	}
@@ -177,10 +178,12 @@ func (p *PgBouncer) apply(ctx context.Context, c *console, targets []Target) err
 	if err := p.cfg.writeINI(text); err != nil {
 		return err
 	}
-	if err := c.quiet(ctx); err != nil {
-		return err
+	err = c.quiet(ctx)
+	if err == nil {
+		_, err = c.command(ctx, "RELOAD") // pools are as wide again as the file says
 	}
-	if _, err := c.command(ctx, "RELOAD"); err != nil {
+	if err != nil {
+		p.widenAnyway()
 		return err
 	}
 	p.has(targets, sum)

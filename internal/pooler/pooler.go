@@ -11,9 +11,9 @@ import (
 
 // Settings are the sizes and limits of one endpoint. A zero value means the default.
 type Settings struct {
-	Mode       string        // "transaction" (default) or "session"
+	Mode       string        // "transaction" (default) or "session", in which a Pause waits for each client to go
 	PoolSize   int           // server connections for each pair of user and database
-	MaxServers int           // server connections of all; 0: no limit
+	MaxServers int           // server connections to one database, of all users; 0: no limit
 	MaxClients int           // client connections of all
 	QueryWait  time.Duration // how long a client waits for a server connection before it is dropped; more than any hold
 }
