@@ -126,7 +126,6 @@ func (c Config) render(targets []Target) []byte {
 // serves to log in for the client: no password is known here.
 func (c Config) renderSecurity(set func(string, any)) {
 	set("client_tls_sslmode", "require")
-	set("client_tls_ca_file", c.CAFile) // no client needs a certificate; but without, each RELOAD reads the system's whole bundle: 10 ms and more
 	set("client_tls_cert_file", c.CertFile)
 	set("client_tls_key_file", c.KeyFile)
 	// No client is asked for a certificate. Without this PgBouncer reads the system's hundred and more authorities at each
