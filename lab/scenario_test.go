@@ -146,6 +146,12 @@ func (s scenario) start(lab *Lab) {
 	for _, m := range lab.Cluster.Data() {
 		cfg.Members = append(cfg.Members, load.Member{Name: m.Name, Addr: m.Addr()})
 	}
+	if lab.Cluster.Config.Endpoints {
+		cfg.Clerk = cluster.Clerk
+		for _, m := range lab.Cluster.Data() {
+			cfg.Endpoints = append(cfg.Endpoints, load.Member{Name: m.Name, Addr: m.Endpoint()})
+		}
+	}
 	lab.Load = load.Start(lab.T, cfg)
 	lab.Began = time.Now()
 }

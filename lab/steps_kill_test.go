@@ -4,7 +4,6 @@ package lab
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
-	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/lab/cluster"
 	"github.com/pgherd/pgherd/lab/history"
 )
@@ -43,20 +41,14 @@ func (l *Lab) tail(m *cluster.Member) *tail {
 
 // steps are those that were journalled since the last call.
 func (t *tail) steps() (kinds []string) {
-	for {
-		part, err := t.read.ReadBytes('\n')
-		t.rest = append(t.rest, part...)
-		if err != nil {
-			return kinds
-		}
-		var e journal.Entry
-		if json.Unmarshal(t.rest, &e) == nil && e.Outcome == "" {
+	for _, e := range t.entries() {
+		if e.Outcome == "" {
 			for _, s := range e.Plan.Steps {
 				kinds = append(kinds, stepName(s))
 			}
 		}
-		t.rest = t.rest[:0]
 	}
+	return kinds
 }
 
 // stepName tells writes of records apart by their reason: a hand-over is no renewal.

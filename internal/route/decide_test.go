@@ -285,7 +285,7 @@ func TestOpenTransactionsFailTheHoldOrAreEnded(t *testing.T) {
 	s.answer(core.HoldHolding)
 	s.later(time.Millisecond)
 	s.sends("n1")
-	if h := s.answer(core.HoldFailed); !slices.Equal(h.Blockers, []string{"pid 77"}) || !strings.Contains(h.Text, "500ms") {
+	if h := s.answer(core.HoldFailed); !slices.Equal(h.Blockers, []string{"pid 77"}) || !strings.Contains(h.Text, "500ms") || !strings.Contains(h.Text, "pid 77") {
 		t.Errorf("%+v", h)
 	}
 	s.later(time.Second)

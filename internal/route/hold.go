@@ -1,6 +1,7 @@
 package route
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -49,8 +50,16 @@ func (d *decider) hold() {
 		d.wakeAt(h.Since.Add(h.MaxWait + core.HoldMax))
 	default:
 		h.Blockers = d.v.RW.Blockers
-		d.end(h, true, "open transactions did not end in "+h.MaxWait.String())
+		d.end(h, true, "open transactions did not end in "+h.MaxWait.String()+listed(h.Blockers))
 	}
+}
+
+// listed: the operation tells its end by this text alone, and a person wants to know whom to ask.
+func listed(blockers []string) string {
+	if len(blockers) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(blockers, "; ")
 }
 
 // follow takes over what the pooler did.

@@ -23,7 +23,7 @@ type Entry struct {
 
 // Entries are all scenarios, by number.
 func Entries() (all []Entry) {
-	for _, family := range [][]Entry{processes, network, store, disks, damage, operations} {
+	for _, family := range [][]Entry{processes, network, store, disks, damage, operations, handovers} {
 		all = append(all, family...)
 	}
 	slices.SortStableFunc(all, func(a, b Entry) int { return place(a) - place(b) })

@@ -62,12 +62,16 @@ type Member struct {
 // Password is the application's role's.
 const Password = "PaSSw0rd-of-the-lab"
 
+// Clerk is the role of clients behind endpoints, which let no superuser in. It has the same password.
+const Clerk = "clerk"
+
 // Port is PostgreSQL's on every host; the others are pgherd's defaults.
 const (
 	Port      = spec.DefaultPostgresPort
 	PortAPI   = spec.DefaultAPIPort
 	PortPeer  = spec.DefaultPeerPort
 	PortStore = spec.DefaultStorePort
+	PortRW    = spec.DefaultRWPort
 )
 
 // Up founds a cluster on all hosts of the rig and waits until it could bear a fault.
@@ -98,6 +102,9 @@ func (c *Cluster) Found() {
 	c.Wait(30*time.Second, first.Name+" runs", first.open)
 	first.SQL("CREATE ROLE app LOGIN SUPERUSER PASSWORD '" + Password + "'")
 	first.SQL("CREATE DATABASE app OWNER app")
+	if c.Config.Endpoints {
+		first.SQL("CREATE ROLE " + Clerk + " LOGIN PASSWORD '" + Password + "'")
+	}
 	for _, m := range c.Members[1:] {
 		m.join(first)
 		m.StartAgent()
@@ -131,6 +138,9 @@ func (m *Member) LogFile() string { return filepath.Join(m.Host.Dir, "agent.log"
 
 // Addr is where clients find PostgreSQL.
 func (m *Member) Addr() string { return net.JoinHostPort(m.Host.Addr, strconv.Itoa(Port)) }
+
+// Endpoint is where applications find whoever is primary, by this member's pooler.
+func (m *Member) Endpoint() string { return net.JoinHostPort(m.Host.Addr, strconv.Itoa(PortRW)) }
 
 func (m *Member) setup(verb ...string) []string {
 	args := append([]string{m.Exe}, verb...)

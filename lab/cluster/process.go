@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,11 +24,20 @@ const (
 	Postmaster Kind = "postmaster"
 	Backend    Kind = "backend" // every process below a postmaster
 	Tool       Kind = "tool"
+	Pooler     Kind = "pooler"        // of the read-write endpoint
+	ReadPooler Kind = "reader pooler" // of the read-only one
 )
 
 // KindOf says what a process of a host is; empty for anything else.
 func KindOf(p rig.Process) Kind {
+	runs := func(config string) bool {
+		return slices.ContainsFunc(p.Args, func(arg string) bool { return strings.HasSuffix(arg, config) })
+	}
 	switch {
+	case runs("/pooler/rw/pgbouncer.ini"): // by what it reads: its program may be a loader of another system's
+		return Pooler
+	case runs("/pooler/ro/pgbouncer.ini"):
+		return ReadPooler
 	case p.Exe == "postgres" && (slices.Contains(p.Args, "-C") || slices.Contains(p.Args, "--version")):
 		return Tool // asked for a setting or its version; a new agent does so beside the running server
 	case p.Exe == "postgres" && filepath.Base(p.Args[0]) == "postgres":

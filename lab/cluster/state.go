@@ -46,6 +46,24 @@ func (m *Member) DecidedAt() (at time.Time, ok bool) {
 	return at, ok && err == nil
 }
 
+// Begin asks for an operation, and does not follow it.
+func (m *Member) Begin(request api.OperationRequest) (op core.Operation, err error) {
+	err = m.client(func(ctx context.Context, c *api.Client) (err error) {
+		op, err = c.Begin(ctx, request)
+		return err
+	})
+	return op, err
+}
+
+// Operation is the newest, whether it has ended or not.
+func (m *Member) Operation() (op core.Operation, ok bool) {
+	err := m.client(func(ctx context.Context, c *api.Client) (err error) {
+		op, err = c.Operation(ctx)
+		return err
+	})
+	return op, err == nil
+}
+
 func (m *Member) self() (s peer.Status, ok bool) {
 	err := m.client(func(ctx context.Context, c *api.Client) (err error) {
 		s, err = c.Member(ctx)

@@ -31,6 +31,7 @@ type client struct {
 	connect func(context.Context) (*conn, error)
 	c       *conn
 	givenUp int
+	waits   time.Duration // 0: see patience
 }
 
 func (l *Load) routed(name string) *client {
@@ -102,6 +103,9 @@ func (k *client) ask(o history.Op, sql string, read func(*history.Op, [][]string
 }
 
 func (k *client) patience() time.Duration {
+	if k.waits > 0 {
+		return k.waits
+	}
 	if k.givenUp >= givenUpMax {
 		return patienceLong
 	}
@@ -155,11 +159,16 @@ func (l *Load) closeAll() {
 	}
 }
 
-// position reads the two columns that each write returns.
-func position(o *history.Op, row []string) {
+// position reads the columns that each write returns.
+func (l *Load) position(o *history.Op, row []string) {
 	timeline, _ := strconv.ParseUint(row[0], 16, 32)
 	high, low, _ := strings.Cut(row[1], "/")
 	h, _ := strconv.ParseUint(high, 16, 32)
 	n, _ := strconv.ParseUint(low, 16, 32)
 	o.Timeline, o.LSN = uint32(timeline), h<<32|n
+	for _, m := range l.cfg.Members {
+		if host, _, _ := strings.Cut(m.Addr, ":"); host == row[2] {
+			o.Member = m.Name
+		}
+	}
 }

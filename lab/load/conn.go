@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type conn struct {
 
 func (c Config) dsn(addr string) string {
 	u := url.URL{Scheme: "postgresql", User: url.UserPassword(c.User, c.Password), Host: addr, Path: "/" + c.Database}
-	u.RawQuery = url.Values{"sslmode": {c.SSLMode}, "application_name": {"lab"}}.Encode()
+	u.RawQuery = url.Values{"sslmode": {c.SSLMode}, "application_name": {cmp.Or(c.app, "lab")}}.Encode()
 	return u.String()
 }
 

@@ -27,6 +27,12 @@ type Config struct {
 	Writers    int           // routed writers; default 4
 	ProbeEvery time.Duration // default 50 ms
 	Pause      time.Duration // of a writer between two statements; default 5 ms
+
+	// Endpoints have one more routed writer each, which knows nothing else. Clerk is their user: a
+	// pooler lets no superuser in.
+	Endpoints []Member
+	Clerk     string
+	app       string // application_name
 }
 
 func (c Config) withDefaults() Config {
@@ -67,6 +73,7 @@ type Load struct {
 	open   map[*conn]bool
 	ended  bool
 	result history.History
+	by     map[string]int // acknowledged writes of each worker
 }
 
 const startLimit = 30 * time.Second
@@ -75,7 +82,7 @@ const startLimit = 30 * time.Second
 // acknowledged and each member was probed. The test's end stops it.
 func Start(t testing.TB, cfg Config) *Load {
 	t.Helper()
-	l := &Load{t: t, cfg: cfg.withDefaults(), began: time.Now(), open: map[*conn]bool{}}
+	l := &Load{t: t, cfg: cfg.withDefaults(), began: time.Now(), open: map[*conn]bool{}, by: map[string]int{}}
 	l.quit, l.stop = context.WithCancel(context.Background())
 	t.Cleanup(func() { l.Stop() })
 	if err := l.createTables(); err != nil {
@@ -88,8 +95,12 @@ func Start(t testing.TB, cfg Config) *Load {
 	for i := range l.cfg.Writers {
 		l.workers.Go(func() { l.write(fmt.Sprintf("writer-%d", i+1), i) })
 	}
+	for i, e := range l.cfg.Endpoints {
+		l.workers.Go(func() { l.writeBy(l.endpoint(e), i) })
+	}
 	l.workers.Go(func() { l.look("reader") })
 	l.WaitAcked(20)
+	l.WaitEndpoints(startLimit, 5)
 	l.waitProbed()
 	return l
 }
@@ -158,6 +169,9 @@ func (l *Load) record(o history.Op) {
 	defer l.mu.Unlock()
 	if !l.ended {
 		l.hist.Ops = append(l.hist.Ops, o)
+	}
+	if o.Outcome == history.Acked {
+		l.by[o.Worker]++
 	}
 	if o.Outcome == history.Acked && o.Routed && (o.Kind == history.Insert || o.Kind == history.Set) {
 		l.acked.Add(1)

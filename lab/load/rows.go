@@ -38,10 +38,10 @@ func (l *Load) Rows(limit time.Duration) (map[string][]history.Row, error) {
 
 // settled waits until the primary has no backend of these clients any more. Statements outlive the clients
 // that dropped their connections: one that commits between the reads of two members would
-// look like a difference of these.
+// look like a difference of these. A pooler keeps its own, idle.
 func settled(ctx context.Context, p *conn) error {
 	for {
-		left, err := p.exec("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lab' AND pid <> pg_backend_pid()")
+		left, err := p.exec("SELECT count(*) FROM pg_stat_activity WHERE (application_name = 'lab' OR application_name = 'lab-endpoint' AND state <> 'idle') AND pid <> pg_backend_pid()")
 		if err != nil || left[0][0] == "0" {
 			return err
 		}

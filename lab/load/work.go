@@ -15,10 +15,12 @@ const (
 	registers  = 3
 	retryPause = 20 * time.Millisecond // after a failed search for the primary
 	lookPause  = 30 * time.Millisecond
+	lostRace   = "it had another value"
 
 	// where: on which timeline and how far in the WAL a write was made. It is evaluated after
-	// the check for a read-only transaction, so that a standby refuses with 25006.
-	where = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_current_wal_insert_lsn()"
+	// the check for a read-only transaction, so that a standby refuses with 25006. The address tells
+	// who it was: behind an endpoint the client cannot know.
+	where = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_current_wal_insert_lsn(), host(inet_server_addr())"
 
 	tables = `DROP TABLE IF EXISTS lab_rows, lab_registers;
 CREATE TABLE lab_rows (id bigint NOT NULL, worker text NOT NULL);
@@ -34,7 +36,7 @@ func (l *Load) createTables() error {
 	for {
 		c, err := l.cfg.primary(ctx)
 		if err == nil {
-			_, err = c.exec(fmt.Sprintf(tables, registers))
+			_, err = c.exec(fmt.Sprintf(tables, registers) + l.cfg.grant())
 			c.close()
 		}
 		if err == nil || ctx.Err() != nil {
@@ -67,7 +69,10 @@ func (l *Load) unreached(name string, m Member) {
 
 // write is a routed writer: rows, and now and then one of the registers.
 func (l *Load) write(name string, n int) {
-	k := l.routed(name)
+	l.writeBy(l.routed(name), n)
+}
+
+func (l *Load) writeBy(k *client, n int) {
 	for i := 0; ; i++ {
 		pause := l.cfg.Pause
 		switch {
@@ -87,7 +92,7 @@ func (l *Load) write(name string, n int) {
 func (k *client) insert() {
 	id := k.l.next.Add(1)
 	sql := fmt.Sprintf("INSERT INTO lab_rows VALUES (%d, '%s') RETURNING %s", id, k.name, where)
-	k.ask(history.Op{Kind: history.Insert, ID: id}, sql, func(o *history.Op, rows [][]string) { position(o, rows[0]) })
+	k.ask(history.Op{Kind: history.Insert, ID: id}, sql, func(o *history.Op, rows [][]string) { k.l.position(o, rows[0]) })
 }
 
 // swap reads a register and changes it if nobody else was faster.
@@ -101,10 +106,10 @@ func (k *client) swap(key int) {
 	sql := fmt.Sprintf("UPDATE lab_registers SET value = %d WHERE key = %d AND value = %d RETURNING %s", value, key, get.Value, where)
 	k.ask(history.Op{Kind: history.Set, Key: key, Old: get.Value, New: value}, sql, func(o *history.Op, rows [][]string) {
 		if len(rows) == 0 {
-			o.Outcome, o.Text = history.Refused, "it had another value"
+			o.Outcome, o.Text = history.Refused, lostRace
 			return
 		}
-		position(o, rows[0])
+		k.l.position(o, rows[0])
 	})
 }
 

@@ -21,7 +21,7 @@ type ack struct {
 // load is writers that insert rows all the time and remember what they were told.
 type load struct {
 	c        *cluster
-	pinned   bool // each writer knows one member only
+	strict   bool // a write that is refused as read-only is a failure
 	next     atomic.Int64
 	mu       sync.Mutex
 	acks     []ack
@@ -82,11 +82,15 @@ func (l *load) stopped() bool {
 }
 
 func (l *load) write(session string, to ...*member) {
+	l.writeBy(func(ctx context.Context) (*pgx.Conn, error) { return connect(ctx, session, to...) })
+}
+
+func (l *load) writeBy(dial func(context.Context) (*pgx.Conn, error)) {
 	var conn *pgx.Conn
 	for !l.stopped() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		if conn == nil {
-			conn, _ = connect(ctx, session, to...)
+			conn, _ = dial(ctx)
 		}
 		if conn != nil && !l.insert(ctx, conn) {
 			_ = conn.Close(ctx)
@@ -113,7 +117,7 @@ func (l *load) insert(ctx context.Context, conn *pgx.Conn) bool {
 	switch {
 	case err == nil:
 		l.acks = append(l.acks, a)
-	case errors.As(err, &server) && server.Code == "25006": // read-only: a standby
+	case !l.strict && errors.As(err, &server) && server.Code == "25006": // read-only: a standby
 		return true
 	default:
 		l.failures = append(l.failures, a.acked.Format("15:04:05.000 ")+err.Error())

@@ -14,7 +14,7 @@ import (
 // process is one of a cluster's, as the kernel tells it now.
 type process struct {
 	pid, ppid int
-	kind      string // agent, warden, postmaster, backend, tool
+	kind      string // agent, warden, postmaster, backend, tool, pooler
 	title     string
 }
 
@@ -56,6 +56,8 @@ func inspect(pid int, prefix string) (process, bool) {
 		p.kind = "backend"
 	case slices.Contains([]string{"initdb", "pg_basebackup", "pg_rewind", "pg_ctl"}, name):
 		p.kind = "tool"
+	case slices.ContainsFunc(args, func(a string) bool { return strings.HasSuffix(a, "/pgbouncer.ini") }):
+		p.kind = "pooler" // its program may be a loader of another system's
 	default:
 		return process{}, false
 	}
@@ -118,7 +120,7 @@ func (c *cluster) powerCut(members ...*member) {
 }
 
 func killAll(found []process) {
-	for _, kinds := range []string{"agent warden", "postmaster backend tool"} {
+	for _, kinds := range []string{"agent warden", "postmaster backend tool pooler"} {
 		for _, p := range found {
 			if strings.Contains(kinds, p.kind) {
 				_ = syscall.Kill(p.pid, syscall.SIGKILL)

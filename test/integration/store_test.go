@@ -22,6 +22,9 @@ type lease struct {
 	Sync     struct{ Members []string }
 }
 
+// operation is the same of an operation.
+type operation struct{ ID, Kind, Phase, From, To, Text string }
+
 // withStore calls f with a client of the embedded store of the first member that runs
 // one; it gives false when none answers.
 func (c *cluster) withStore(f func(ctx context.Context, store *clientv3.Client) bool) bool {
@@ -76,19 +79,30 @@ func (c *cluster) voters() (n int) {
 
 // lease reads the newest record of leadership.
 func (c *cluster) lease() (l lease) {
+	c.record("lease", &l)
+	return l
+}
+
+// operation is the newest record of an operation, which stays after its end.
+func (c *cluster) operation() (op operation) {
+	c.record("operation", &op)
+	return op
+}
+
+// record reads one of the cluster's records; what is not there leaves into as it is.
+func (c *cluster) record(key string, into any) {
 	c.withStore(func(ctx context.Context, store *clientv3.Client) bool {
 		r, err := store.Get(ctx, "/pgherd/", clientv3.WithPrefix())
 		if err != nil {
 			return false
 		}
 		for _, kv := range r.Kvs {
-			if filepath.Base(string(kv.Key)) == "lease" {
-				return json.Unmarshal(kv.Value, &l) == nil
+			if filepath.Base(string(kv.Key)) == key {
+				return json.Unmarshal(kv.Value, into) == nil
 			}
 		}
 		return true
 	})
-	return l
 }
 
 // votes: the member's own store is a full voter.

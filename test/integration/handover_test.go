@@ -1,0 +1,161 @@
+package integration
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestHandovers uses one cluster for all that moves the primary while clients are behind endpoints.
+func TestHandovers(t *testing.T) {
+	c := newCluster(t)
+	c.upWithEndpoints()
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, *cluster)
+	}{
+		{"dry run", dryRunChangesNothing},
+		{"drain", drainHandsOver},
+		{"at", plannedBeginsByItself},
+		{"rolling restart", rollingRestart},
+		{"SIGTERM", stoppedAgentHandsOver},
+	} {
+		ok := t.Run(part.name, func(t *testing.T) {
+			c.t = t
+			c.waitEndpoints()
+			part.run(t, c)
+		})
+		c.t = t
+		if !ok {
+			return
+		}
+	}
+}
+
+func dryRunChangesNothing(t *testing.T, c *cluster) {
+	p := c.waitEndpoints()
+	to, term, pid := c.others(p)[0], c.lease().Term, p.pid("postmaster")
+	l := c.startBehind(c.members...)
+	var result struct {
+		Phase, To string
+		Checks    []struct {
+			Member, Check, Text string
+			OK                  bool
+		}
+	}
+	if err := json.Unmarshal([]byte(p.do("switchover", to.name, "--dry-run", "--json")), &result); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, check := range result.Checks {
+		seen[check.Check] = true
+		if !check.OK || check.Text == "" {
+			t.Errorf("%+v", check)
+		}
+	}
+	for _, name := range []string{"data", "allowed", "disk", "standby", "streaming", "lag", "pooler"} {
+		if !seen[name] {
+			t.Errorf("no check %q: %+v", name, result.Checks)
+		}
+	}
+	if text := p.do("switchover", "--dry-run"); !strings.Contains(text, "CHECK") || !strings.Contains(text, "would take over") {
+		t.Errorf("for people:\n%s", text)
+	}
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	if now := c.waitSync(); now != p || c.lease().Term != term || p.pid("postmaster") != pid {
+		t.Errorf("%s leads term %d", now.name, c.lease().Term)
+	}
+	l.checkRows()
+}
+
+func drainHandsOver(t *testing.T, c *cluster) {
+	old := c.waitEndpoints()
+	l := c.startBehind(c.members...)
+	text := old.do("drain", old.name)
+	if !strings.Contains(text, "certificate") && !strings.Contains(text, "done") {
+		t.Errorf("drain of the primary: %s", text)
+	}
+	leader := c.waitLeader(old, 5*time.Second)
+	c.wait(20*time.Second, "readers elsewhere than on "+old.name, func() bool {
+		return !slices.ContainsFunc(c.members, func(m *member) bool {
+			readers := c.readers(m)
+			return len(readers) == 0 || slices.Contains(readers, old.name)
+		})
+	})
+	refused(t, "a drained member", leader.try("switchover", old.name), 3, old.name)
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	old.do("undrain", old.name)
+	c.waitEndpoints()
+	l.checkRows()
+}
+
+func plannedBeginsByItself(t *testing.T, c *cluster) {
+	old := c.waitEndpoints()
+	soon := func(d time.Duration) string { return time.Now().UTC().Add(d).Format(time.RFC3339Nano) }
+
+	old.do("switchover", "--at", soon(time.Hour))
+	if op := c.operation(); op.Phase != "scheduled" {
+		t.Errorf("planned: %+v", op)
+	}
+	refused(t, "a second one", old.try("switchover"), 3, "planned")
+	old.do("cancel")
+	if op := c.operation(); op.Phase != "aborted" {
+		t.Errorf("taken back: %+v", op)
+	}
+	refused(t, "cancel of nothing", old.try("cancel"), 3, "nothing is planned")
+
+	l := c.startBehind(c.members...)
+	due := time.Now().Add(2 * time.Second)
+	old.do("switchover", "--at", soon(2*time.Second))
+	leader := c.waitLeader(old, 15*time.Second)
+	if time.Now().Before(due) {
+		t.Errorf("%s leads before its time", leader.name)
+	}
+	c.wait(10*time.Second, "its end", func() bool { return c.operation().Phase == "done" })
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	l.checkRows()
+}
+
+// rollingRestart: a setting that needs a restart, and that standbys must not have lower than the primary.
+func rollingRestart(t *testing.T, c *cluster) {
+	old := c.waitEndpoints()
+	l := c.startBehind(c.members...)
+	old.do("config", "set", "postgres.parameters.max_connections=231")
+	c.waitCondition(20*time.Second, "restart_pending")
+	old.do("restart", "--rolling")
+	if got := c.settings("max_connections"); slices.ContainsFunc(got, func(v string) bool { return v != "231" }) {
+		t.Errorf("max_connections: %v", got)
+	}
+	if now := c.waitEndpoints(); now == old {
+		t.Errorf("%s leads still: it was restarted in place", old.name)
+	}
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	l.checkRows()
+}
+
+// stoppedAgentHandsOver: as systemd stops it. The endpoint of that member ends with it, so that clients are
+// behind the others'.
+func stoppedAgentHandsOver(t *testing.T, c *cluster) {
+	old := c.waitEndpoints()
+	l := c.startBehind(c.others(old)...)
+	old.signal(syscall.SIGTERM)
+	if code := old.waitEnd(60 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	c.waitLeader(old, 5*time.Second)
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	if left := c.processes(old); len(left) > 0 {
+		t.Errorf("left of %s: %+v", old.name, left)
+	}
+	old.start()
+	c.waitEndpoints()
+	l.checkRows()
+}
