@@ -119,15 +119,14 @@ func (d *driver) adopt(ctx context.Context) {
 	p, err := d.open(spec.DefaultPooler())
 	if err == nil {
 		var s pooler.State
-		ctx, cancel := context.WithTimeout(ctx, doMax)
+		asking, cancel := context.WithTimeout(ctx, doMax)
 		defer cancel()
-		if s, err = p.State(ctx); err == nil {
+		if s, err = p.State(asking); err == nil {
 			d.take(p)
 			d.targets = s.Targets
 			d.note(s)
 			if s.Paused {
-				d.unpause = func() {}
-				d.seen.held(d, d.now())
+				d.paused(ctx) // and is asked once more: whether all have drained, only a pause tells
 			}
 		}
 	}
@@ -213,11 +212,7 @@ func (d *driver) take(p pooler.Pooler) {
 // hold lets no transaction begin, and leaves the waiting for those that are open to a goroutine.
 func (d *driver) hold(ctx context.Context, w want) error {
 	if d.unpause == nil {
-		pause, cancel := context.WithCancel(ctx)
-		d.unpause = cancel
-		d.seen.held(d, d.now())
-		go d.drain(pause, d.p)
-		hint(d.hurry)
+		d.paused(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, doMax)
 	defer cancel()
@@ -232,6 +227,14 @@ func (d *driver) hold(ctx context.Context, w want) error {
 	n, err := d.p.DropActive(ctx)
 	d.seen.set(d, func(s *seen) { s.pool.Dropped += n })
 	return err
+}
+
+// paused pauses until ctx ends, or unpause is called.
+func (d *driver) paused(ctx context.Context) {
+	ctx, d.unpause = context.WithCancel(ctx)
+	d.seen.held(d, d.now())
+	go d.drain(ctx, d.p)
+	hint(d.hurry)
 }
 
 func (d *driver) drain(ctx context.Context, p pooler.Pooler) {

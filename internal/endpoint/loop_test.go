@@ -218,6 +218,24 @@ func TestTheNextLoopTakesOver(t *testing.T) {
 	}
 }
 
+// An agent that is killed while it holds clients must not make the handover fail: the next one has to hear,
+// too, when all have drained.
+func TestTheNextLoopGoesOnWithAHold(t *testing.T) {
+	h := newHost(t)
+	h.rw.open(1)
+	h.operation(core.PhaseHolding)
+	h.await("a pause", did(h.rw, "pause"))
+	h.end()
+	h.rw.forget()
+	h.start()
+	h.await("the pause asked for once more", did(h.rw, "pause"))
+	if slices.Contains(h.rw.log(), "resume") {
+		t.Error("clients were let go")
+	}
+	h.rw.open(0)
+	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
+}
+
 // A program that dies is started again; while clients are to wait, without a place to send them to.
 func TestADeadPoolerIsStartedAgain(t *testing.T) {
 	h := newHost(t)

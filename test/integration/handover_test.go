@@ -12,7 +12,7 @@ import (
 // TestHandovers uses one cluster for all that moves the primary while clients are behind endpoints.
 func TestHandovers(t *testing.T) {
 	c := newCluster(t)
-	c.upWithEndpoints()
+	c.upBehind()
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *cluster)
@@ -25,7 +25,7 @@ func TestHandovers(t *testing.T) {
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {
 			c.t = t
-			c.waitEndpoints()
+			c.waitRouted()
 			part.run(t, c)
 		})
 		c.t = t
@@ -36,7 +36,7 @@ func TestHandovers(t *testing.T) {
 }
 
 func dryRunChangesNothing(t *testing.T, c *cluster) {
-	p := c.waitEndpoints()
+	p := c.waitRouted()
 	to, term, pid := c.others(p)[0], c.lease().Term, p.pid("postmaster")
 	l := c.startBehind(c.members...)
 	var result struct {
@@ -73,7 +73,7 @@ func dryRunChangesNothing(t *testing.T, c *cluster) {
 }
 
 func drainHandsOver(t *testing.T, c *cluster) {
-	old := c.waitEndpoints()
+	old := c.waitRouted()
 	l := c.startBehind(c.members...)
 	text := old.do("drain", old.name)
 	if !strings.Contains(text, "certificate") && !strings.Contains(text, "done") {
@@ -90,12 +90,12 @@ func drainHandsOver(t *testing.T, c *cluster) {
 	l.waitAcked(50)
 	l.checkUnnoticed()
 	old.do("undrain", old.name)
-	c.waitEndpoints()
+	c.waitRouted()
 	l.checkRows()
 }
 
 func plannedBeginsByItself(t *testing.T, c *cluster) {
-	old := c.waitEndpoints()
+	old := c.waitRouted()
 	soon := func(d time.Duration) string { return time.Now().UTC().Add(d).Format(time.RFC3339Nano) }
 
 	old.do("switchover", "--at", soon(time.Hour))
@@ -124,7 +124,7 @@ func plannedBeginsByItself(t *testing.T, c *cluster) {
 
 // rollingRestart: a setting that needs a restart, and that standbys must not have lower than the primary.
 func rollingRestart(t *testing.T, c *cluster) {
-	old := c.waitEndpoints()
+	old := c.waitRouted()
 	l := c.startBehind(c.members...)
 	old.do("config", "set", "postgres.parameters.max_connections=231")
 	c.waitCondition(20*time.Second, "restart_pending")
@@ -132,7 +132,7 @@ func rollingRestart(t *testing.T, c *cluster) {
 	if got := c.settings("max_connections"); slices.ContainsFunc(got, func(v string) bool { return v != "231" }) {
 		t.Errorf("max_connections: %v", got)
 	}
-	if now := c.waitEndpoints(); now == old {
+	if now := c.waitRouted(); now == old {
 		t.Errorf("%s leads still: it was restarted in place", old.name)
 	}
 	l.waitAcked(50)
@@ -143,7 +143,7 @@ func rollingRestart(t *testing.T, c *cluster) {
 // stoppedAgentHandsOver: as systemd stops it. The endpoint of that member ends with it, so that clients are
 // behind the others'.
 func stoppedAgentHandsOver(t *testing.T, c *cluster) {
-	old := c.waitEndpoints()
+	old := c.waitRouted()
 	l := c.startBehind(c.others(old)...)
 	old.signal(syscall.SIGTERM)
 	if code := old.waitEnd(60 * time.Second); code != 0 {
@@ -156,6 +156,6 @@ func stoppedAgentHandsOver(t *testing.T, c *cluster) {
 		t.Errorf("left of %s: %+v", old.name, left)
 	}
 	old.start()
-	c.waitEndpoints()
+	c.waitRouted()
 	l.checkRows()
 }

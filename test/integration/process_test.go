@@ -14,7 +14,7 @@ import (
 // process is one of a cluster's, as the kernel tells it now.
 type process struct {
 	pid, ppid int
-	kind      string // agent, warden, postmaster, backend, tool, pooler
+	kind      string // agent, warden, postmaster, backend, tool, pooler-rw, pooler-ro
 	title     string
 }
 
@@ -56,8 +56,8 @@ func inspect(pid int, prefix string) (process, bool) {
 		p.kind = "backend"
 	case slices.Contains([]string{"initdb", "pg_basebackup", "pg_rewind", "pg_ctl"}, name):
 		p.kind = "tool"
-	case slices.ContainsFunc(args, func(a string) bool { return strings.HasSuffix(a, "/pgbouncer.ini") }):
-		p.kind = "pooler" // its program may be a loader of another system's
+	case poolerKind(args) != "":
+		p.kind = poolerKind(args)
 	default:
 		return process{}, false
 	}
@@ -66,6 +66,16 @@ func inspect(pid int, prefix string) (process, bool) {
 		return ok && (strings.HasSuffix(prefix, "/") || rest == "" || rest[0] == '/' || strings.HasPrefix(rest, ".yaml"))
 	}
 	return p, ours(cwd) || slices.ContainsFunc(args, func(a string) bool { _, v, _ := strings.Cut(a, "="); return ours(a) || ours(v) })
+}
+
+// poolerKind knows PgBouncer by its configuration: a loader of its own may be its program.
+func poolerKind(args []string) string {
+	for _, a := range args {
+		if filepath.Base(a) == "pgbouncer.ini" {
+			return "pooler-" + filepath.Base(filepath.Dir(a))
+		}
+	}
+	return ""
 }
 
 func parent(proc string) int {
@@ -120,7 +130,7 @@ func (c *cluster) powerCut(members ...*member) {
 }
 
 func killAll(found []process) {
-	for _, kinds := range []string{"agent warden", "postmaster backend tool pooler"} {
+	for _, kinds := range []string{"agent warden", "postmaster backend tool pooler-rw pooler-ro"} {
 		for _, p := range found {
 			if strings.Contains(kinds, p.kind) {
 				_ = syscall.Kill(p.pid, syscall.SIGKILL)

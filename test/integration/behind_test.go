@@ -14,9 +14,9 @@ import (
 // clerk is the role of clients behind endpoints, which let no superuser in.
 const clerk = "clerk"
 
-// upWithEndpoints makes a healthy cluster of three whose members offer endpoints. It is a cluster of its
+// upBehind makes a healthy cluster of three whose members offer endpoints. It is a cluster of its
 // own: the shared one has none.
-func (c *cluster) upWithEndpoints() {
+func (c *cluster) upBehind() {
 	c.t.Helper()
 	first := c.addOpen()
 	first.init()
@@ -29,7 +29,7 @@ func (c *cluster) upWithEndpoints() {
 		m.join(first)
 		m.start()
 	}
-	c.waitEndpoints()
+	c.waitRouted()
 }
 
 func (c *cluster) addOpen() *member {
@@ -49,9 +49,9 @@ func (m *member) endpoints() (list []endpoint) {
 	return s.Endpoints
 }
 
-// waitEndpoints waits until every endpoint sends writers to the primary and readers to others, and gives the
+// waitRouted waits until every endpoint sends writers to the primary and readers to others, and gives the
 // primary. (One PgBouncer has one port for all its readers' servers: on loopback it sends to one.)
-func (c *cluster) waitEndpoints() (primary *member) {
+func (c *cluster) waitRouted() (primary *member) {
 	c.t.Helper()
 	c.wait(healthyLimit, "endpoints that send to the primary", func() bool {
 		primary = c.waitSync()
