@@ -171,7 +171,7 @@ func (l *Loop) view(rw, ro seen) route.View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return route.View{
-		Now: l.c.Now(), Known: l.known, ReadAt: l.readAt, Err: l.err,
+		Now: l.c.Now(), Known: l.known, Founded: l.store.Cluster.SystemID != "", ReadAt: l.readAt, Err: l.err,
 		Rules: l.store.Spec.PoolerRules(), Lease: l.store.Lease, Members: l.store.Members, Operation: l.store.Operation, Drained: l.store.Drained,
 		Sights: map[string]route.Sight{}, RW: l.pool(rw), RO: l.pool(ro),
 	}
@@ -229,6 +229,9 @@ func (l *Loop) tell(v route.View, plan route.Plan) {
 			if slices.Contains(one.e.Targets, m.Name) {
 				w.targets = append(w.targets, target(m))
 			}
+		}
+		if one.e.LetGo {
+			w.targets = one.d.known().targets
 		}
 		one.d.set(w)
 	}

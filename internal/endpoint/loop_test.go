@@ -37,6 +37,7 @@ func newHost(t *testing.T) *host {
 	h := &host{t: t, store: mem.New(), servers: map[string]*fakeServer{}, rw: newFake(), ro: newFake(), began: time.Now()}
 	h.source = &slowSource{Source: StoreSource{Store: h.store, Self: "n1"}}
 	h.put(records.KeySpec, spec.DefaultCluster())
+	h.put(records.KeyCluster, core.ClusterRecord{SystemID: "1"})
 	for i, name := range []string{"n1", "n2", "n3"} {
 		h.servers[name] = &fakeServer{}
 		h.servers[name].set(true, i == 0)
@@ -209,7 +210,10 @@ func TestTheNextLoopTakesOver(t *testing.T) {
 	h.rw.forget()
 	h.ro.forget()
 	beat := h.record().Beat
+	h.source.hang(true) // it comes up before it can read the store
 	h.start()
+	h.await("a decision", func() bool { return h.loop.Plan().RW.Keep })
+	h.source.hang(false)
 	h.await("a record", func() bool { return h.record().Beat > beat })
 	for _, call := range slices.Concat(h.rw.log(), h.ro.log()) {
 		if !strings.HasPrefix(call, "ensure[10.0.0.") {

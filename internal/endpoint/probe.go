@@ -127,10 +127,10 @@ func (p *probe) look(ctx context.Context, s Session) error {
 func (p *probe) refused(err error) {
 	p.note(func(was route.Sight) route.Sight {
 		if postgres.NoRoom(err) || was.Silent && postgres.Late(err) {
-			was.Silent, was.Err = true, err.Error()
+			was.Silent, was.Err = true, postgres.Brief(err)
 			return was
 		}
-		return route.Sight{State: route.Down, At: p.now(), LSN: was.LSN, Err: err.Error()}
+		return route.Sight{State: route.Down, At: p.now(), LSN: was.LSN, Err: postgres.Brief(err)}
 	})
 }
 

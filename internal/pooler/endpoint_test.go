@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -223,6 +224,9 @@ func TestAdopt(t *testing.T) {
 	}
 	check(t, p.Pause(ctx))
 	next := must(New(cfg))(t)
+	if s := stateOf(t, next); !slices.Equal(s.Targets, []Target{w.servers[0].at}) || !s.Paused { // seen before anything is asked of it
+		t.Errorf("before it is adopted: %+v", s)
+	}
 	check(t, next.Ensure(ctx, []Target{w.servers[0].at}))
 	s := stateOf(t, next)
 	if s.PID != pid || !s.Running || !s.Paused || s.Clients != 1 || s.Version.Major == 0 || len(s.Targets) != 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -96,6 +97,26 @@ func (c Config) route(targets []Target) string {
 		hosts = append(hosts, t.Host)
 	}
 	return fmt.Sprintf("host=%s port=%d", strings.Join(hosts, ","), targets[0].Port)
+}
+
+// written reads the targets back from the file that route is a part of; none when it has none, or is not
+// there.
+func (c Config) written() (targets []Target) {
+	text, err := os.ReadFile(c.path(iniFile))
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		var hosts string
+		var port int
+		if n, _ := fmt.Sscanf(line, "* = host=%s port=%d", &hosts, &port); n != 2 || strings.HasPrefix(hosts, "/") {
+			continue
+		}
+		for host := range strings.SplitSeq(hosts, ",") {
+			targets = append(targets, Target{host, port})
+		}
+	}
+	return targets
 }
 
 // render writes pgbouncer.ini whole. No secret is in it.

@@ -145,3 +145,17 @@ func TestLogIsTrimmed(t *testing.T) {
 		t.Errorf("kept: %v", info)
 	}
 }
+
+// What was written is read back by the next owner.
+func TestTargetsAreReadBack(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), Listen: "127.0.0.1:6432", CertFile: "/c", KeyFile: "/k", CAFile: "/a", AuthUser: "u", AuthDB: "d", AuthQuery: "q"}
+	if got := cfg.written(); got != nil {
+		t.Errorf("no file: %v", got)
+	}
+	for _, want := range [][]Target{nil, {{"10.0.0.1", 5432}}, {{"db1.example.org", 5432}, {"fe80::1", 5432}}} {
+		check(t, cfg.writeINI(cfg.render(want)))
+		if got := cfg.written(); !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgherd/pgherd/internal/wal"
 )
@@ -66,6 +69,21 @@ func (p *RecoveryProbe) Wait(ctx context.Context) error {
 func (p *RecoveryProbe) Close() {
 	_ = p.conn.PgConn().Conn().SetDeadline(time.Unix(1, 0))
 	_ = p.conn.PgConn().Conn().Close()
+}
+
+// Brief is what an attempt to connect came to, without where to and as whom: the innermost reason.
+func Brief(err error) string {
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		return pg.Message
+	case Late(err):
+		return "no answer in time"
+	case errors.As(err, &op) && op.Err != nil:
+		return strings.TrimPrefix(op.Err.Error(), "connect: ")
+	}
+	return err.Error()
 }
 
 // NoRoom says that a server is up and had no connection to spare: it says nothing of its role.

@@ -15,18 +15,21 @@ const (
 	storeSilent = 5 * time.Second
 	// heldTold is how long clients wait for a primary before that is a condition: a switchover is no news.
 	heldTold = 2 * time.Second
+	// unreadTold is the same for readers: a standby takes that long to start.
+	unreadTold = 10 * time.Second
 )
 
 // Decide says what the two endpoints are to do. Equal views and memories give equal plans.
 func Decide(m Memory, v View) (Plan, Memory) {
 	d := &decider{v: v, m: m, since: map[core.Code]core.Instant{}}
 	if m.Began == 0 {
-		d.adopt()
+		d.m.Began = v.Now
 	}
 	d.m.Written = slices.Clone(m.Written)
 	if !v.Known {
 		d.unknown()
 	} else {
+		d.adopt()
 		d.newTerm()
 		d.hold()
 		d.readWrite()
@@ -47,9 +50,12 @@ type decider struct {
 }
 
 // adopt takes over from a process before this one what the poolers do: clients must not be held because an
-// agent was restarted.
+// agent was restarted. That waits for the store, which says who the targets are.
 func (d *decider) adopt() {
-	d.m = Memory{Began: d.v.Now, Readers: slices.Sorted(slices.Values(d.v.RO.Targets)), Holds: d.v.RW.HeldAt != 0}
+	if d.m.Adopted {
+		return
+	}
+	d.m.Adopted, d.m.Readers, d.m.Holds = true, slices.Sorted(slices.Values(d.v.RO.Targets)), d.v.RW.HeldAt != 0
 	if len(d.v.RW.Targets) > 0 {
 		d.m.Target = d.v.RW.Targets[0]
 	}
@@ -60,15 +66,14 @@ func (d *decider) adopt() {
 func (d *decider) unknown() {
 	why := core.Reason{Code: core.CondPoolerBlind, Text: "the store was not read yet: the endpoints stay as they are"}
 	d.plan.RW, d.plan.RO = Endpoint{Keep: true, Why: why}, Endpoint{Keep: true, Why: why}
-	if d.m.Target == "" || !d.m.Holds {
+	if d.v.RW.HeldAt == 0 || d.v.RW.Down {
 		return
 	}
 	if at := d.m.Began.Add(core.HoldWait + core.HoldMax); d.v.Now < at {
 		d.wakeAt(at)
 		return
 	}
-	d.m.Holds = false
-	d.plan.RW = Endpoint{Targets: []string{d.m.Target}, Why: core.Reason{Code: core.CondPoolerBlind, Text: "the store was not read yet, and clients were held for long enough: they go on at " + d.m.Target}}
+	d.plan.RW = Endpoint{LetGo: true, Why: because(core.CondPoolerBlind, "the store was not read yet, and clients were held for long enough: they go on where they were")}
 }
 
 // newTerm takes note of a change of leadership: what was seen before it says nothing of the holder now.

@@ -23,7 +23,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	s := &scene{t: t, v: View{
-		Now: 100 * second, Known: true, ReadAt: 100 * second, Rules: spec.DefaultPooler(),
+		Now: 100 * second, Known: true, Founded: true, ReadAt: 100 * second, Rules: spec.DefaultPooler(),
 		Lease:   core.LeaseRecord{Holder: "n1", Term: 5},
 		Members: []core.MemberRecord{{Name: "n1", Ordinal: 1}, {Name: "n2", Ordinal: 2}, {Name: "n3", Ordinal: 3}, {Name: "w", Ordinal: 4, Witness: true}},
 		Sights:  map[string]Sight{},
@@ -58,7 +58,9 @@ func do(p *Pool, e Endpoint, now core.Instant) {
 	case e.Hold && p.HeldAt == 0:
 		p.HeldAt, p.DrainedAt = now, 0
 	case !e.Hold:
-		p.Targets = e.Targets
+		if !e.LetGo {
+			p.Targets = e.Targets
+		}
 		if p.HeldAt != 0 {
 			p.HeldAt, p.DrainedAt, p.LetGoAt = 0, 0, now
 		}
@@ -356,10 +358,12 @@ func TestANewProcessTakesOver(t *testing.T) {
 	s.v.RO = Pool{Targets: []string{"n3", "n2"}}
 	s.v.Sights = map[string]Sight{}
 	s.v.Known, s.v.Err = false, ""
+	at := s.v.RW.Targets
+	s.v.RW.Targets = nil // nobody knows their names yet
 	if s.decide(); !s.p.RW.Keep || !s.p.RO.Keep {
 		t.Fatalf("without the store: %+v", s.p)
 	}
-	s.v.Known = true
+	s.v.Known, s.v.RW.Targets = true, at
 	s.later(time.Millisecond)
 	s.sends("n1", "was not looked at yet")
 	s.reads("n2", "n3")
@@ -379,9 +383,10 @@ func TestANewProcessTakesOver(t *testing.T) {
 	if s.decide(); !s.p.RW.Keep {
 		t.Fatalf("%+v", s.p.RW)
 	}
-	s.later(core.HoldWait + core.HoldMax)
-	s.sends("n1", "for long enough")
-	if s.later(time.Second); !s.p.RW.Keep || s.m.Holds {
+	if s.later(core.HoldWait + core.HoldMax); !s.p.RW.LetGo || !strings.Contains(s.p.RW.Why.Text, "for long enough") {
+		t.Errorf("%+v", s.p.RW)
+	}
+	if s.later(time.Second); !s.p.RW.Keep {
 		t.Errorf("%+v", s.p.RW)
 	}
 }
@@ -396,6 +401,13 @@ func TestLongHoldsAreSaid(t *testing.T) {
 	if s.later(1); !s.condition(core.CondPoolerHolds) || !strings.Contains(s.p.Record.Text, "lets nobody in") {
 		t.Errorf("%+v", s.p)
 	}
+	s.v.Founded = false // in a cluster that is being made nobody is waiting
+	if s.decide(); s.condition(core.CondPoolerHolds) {
+		t.Error("said of a cluster without a database")
+	}
+	s.v.Founded = true
+	s.decide()
+	s.later(heldTold)
 	since := s.p.Conditions[0].Since
 	if s.later(second.Sub(0)); s.p.Conditions[0].Since != since {
 		t.Error("the condition begins anew")

@@ -72,7 +72,7 @@ func (w *world) operation(t *rapid.T) {
 // check decides after each action, and judges.
 func (w *world) check(t *rapid.T) {
 	before, adopted := w.m, w.v.RW.Targets
-	if before.Began != 0 {
+	if before.Adopted {
 		adopted = nil
 	}
 	plan, m := Decide(before, w.v)
@@ -100,7 +100,7 @@ func (w *world) checkReadWrite(t *rapid.T, before Memory, adopted []string) {
 		t.Fatalf("sent to %v, the lease is %+v", rw.Targets, w.v.Lease)
 	}
 	s, target := w.v.Sights[rw.Targets[0]], rw.Targets[0]
-	stayed := before.Target == target && !before.Holds || before.Began == 0 && slices.Equal(adopted, rw.Targets)
+	stayed := before.Target == target && !before.Holds || !before.Adopted && slices.Equal(adopted, rw.Targets)
 	switch {
 	case s.State == Writes && !s.Silent && s.At >= w.m.TermAt: // seen in this term
 	case s.State == Writes && stayed, s.State == Unseen && stayed: // nothing says that it has ended
@@ -110,7 +110,7 @@ func (w *world) checkReadWrite(t *rapid.T, before Memory, adopted []string) {
 }
 
 func (w *world) checkReadOnly(t *rapid.T) {
-	if w.p.RO.Keep || w.p.RO.Hold {
+	if w.p.RO.Keep || w.p.RO.LetGo || w.p.RO.Hold {
 		return
 	}
 	if len(w.p.RO.Targets) == 0 {

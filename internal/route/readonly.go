@@ -115,8 +115,8 @@ func (d *decider) holdReadOnly(away map[string]string) {
 		why.Text = "the cluster has no standby, and pooler.read_from_primary is false: readers wait"
 	}
 	d.plan.RO = Endpoint{Hold: true, Targets: stay, Why: why}
-	if d.lasting("readers") < heldTold {
-		d.wakeAt(d.v.Now.Add(heldTold))
+	if d.lasting("readers") < unreadTold {
+		d.wakeAt(d.v.Now.Add(unreadTold))
 		return
 	}
 	if len(d.v.data()) > 1 {

@@ -79,7 +79,7 @@ func TestReadersWaitWhenNobodyIsLeft(t *testing.T) {
 	if !s.p.RO.Hold || len(s.p.RO.Targets) == 0 || len(s.p.Record.Readers) > 0 || !strings.Contains(s.p.RO.Why.Text, "n1 is the primary; n2 lets nobody in") {
 		t.Fatalf("%+v, record %+v", s.p.RO, s.p.Record)
 	}
-	if s.later(heldTold); !s.condition(core.CondPoolerNoReaders) {
+	if s.later(unreadTold); !s.condition(core.CondPoolerNoReaders) {
 		t.Error("it is not said")
 	}
 	s.v.Rules.ReadFromPrimary = true
@@ -95,7 +95,7 @@ func TestAClusterOfOne(t *testing.T) {
 	s := newScene(t)
 	s.v.Members = s.v.Members[:1]
 	s.decide()
-	if s.later(heldTold); !s.p.RO.Hold || len(s.p.Conditions) > 0 || !strings.Contains(s.p.RO.Why.Text, "read_from_primary") {
+	if s.later(unreadTold); !s.p.RO.Hold || len(s.p.Conditions) > 0 || !strings.Contains(s.p.RO.Why.Text, "read_from_primary") {
 		t.Errorf("%+v", s.p)
 	}
 	s.sends("n1")

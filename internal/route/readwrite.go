@@ -16,9 +16,11 @@ func (d *decider) readWrite() {
 	}
 	if !open {
 		d.holdReadWrite(why)
-		if d.lasting("held") >= heldTold {
+		switch {
+		case !d.v.Founded: // a cluster that is being made keeps nobody waiting
+		case d.lasting("held") >= heldTold:
 			d.condition(core.CondPoolerHolds, "%s", why.Text)
-		} else {
+		default:
 			d.wakeAt(d.v.Now.Add(heldTold))
 		}
 		return

@@ -17,6 +17,7 @@ type View struct {
 	Known     bool         // it was read since this process began
 	ReadAt    core.Instant // when the newest read that succeeded was sent
 	Err       string       // of the newest read; empty: it succeeded
+	Founded   bool         // the cluster has a database
 	Rules     spec.Pooler
 	Lease     core.LeaseRecord
 	Members   []core.MemberRecord
@@ -64,6 +65,7 @@ type Pool struct {
 // Memory is what one host remembers between decisions. Losing it may delay, never permit.
 type Memory struct {
 	Began   core.Instant // 0: nothing is remembered
+	Adopted bool         // what the poolers did before this process is taken over
 	Term    uint64       // the newest that was seen,
 	TermAt  core.Instant // and since when
 	Target  string       // where the read-write endpoint sends, or sent last
@@ -100,6 +102,7 @@ type Position struct {
 // Endpoint is what one of the two poolers is to do.
 type Endpoint struct {
 	Keep    bool     // leave it as it is
+	LetGo   bool     // leave its targets, and hold nobody
 	Targets []string // members
 	Hold    bool     // let no transaction begin
 	Drop    bool     // clients that are linked to servers elsewhere are dropped, once it sends to Targets

@@ -28,6 +28,7 @@ type member struct {
 	c                    *cluster
 	name, dir, config    string
 	pg, api, peer, store int
+	ip                   string
 	rw, ro               int // of the endpoints; 0: none
 	agent                *exec.Cmd
 	ended                chan struct{} // closed when agent ended
@@ -83,7 +84,7 @@ func makeCluster(t testing.TB) *cluster {
 
 // add makes a member's place; nothing runs yet.
 func (c *cluster) add() *member {
-	m := &member{c: c, name: fmt.Sprintf("n%d", len(c.members)+1)}
+	m := &member{c: c, name: fmt.Sprintf("n%d", len(c.members)+1), ip: "127.0.0.1"}
 	m.dir, m.config = filepath.Join(c.dir, m.name), filepath.Join(c.dir, m.name+".yaml")
 	m.pg, m.api, m.peer, m.store = freePort(c.t), freePort(c.t), freePort(c.t), freePort(c.t)
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
@@ -98,14 +99,16 @@ func (c *cluster) add() *member {
 
 func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+func (m *member) at(port int) string { return net.JoinHostPort(m.ip, strconv.Itoa(port)) }
+
 func (m *member) setupArgs(more ...string) []string {
-	args := []string{"--config", m.config, "--name", m.name, "--address", "127.0.0.1", "--state-dir", m.dir,
-		"--pg-port", strconv.Itoa(m.pg), "--listen-api", at(m.api), "--listen-peer", at(m.peer), "--listen-store", at(m.store),
+	args := []string{"--config", m.config, "--name", m.name, "--address", m.ip, "--state-dir", m.dir,
+		"--pg-port", strconv.Itoa(m.pg), "--listen-api", m.at(m.api), "--listen-peer", m.at(m.peer), "--listen-store", m.at(m.store),
 		"--bin-dir", binDir, "--watchdog", "off"}
 	if m.rw == 0 {
 		args = append(args, "--no-endpoints")
 	} else {
-		args = append(args, "--listen-rw", at(m.rw), "--listen-ro", at(m.ro))
+		args = append(args, "--listen-rw", m.at(m.rw), "--listen-ro", m.at(m.ro))
 	}
 	return append(args, more...)
 }
@@ -164,8 +167,7 @@ func (m *member) tokenFrom(from *member, more ...string) string {
 }
 
 func (m *member) tryJoin(from *member, tokenFile string, more ...string) answer {
-	to := fmt.Sprintf("127.0.0.1:%d", from.api)
-	return m.c.pgherd(append([]string{"join", to, "--token-file", tokenFile}, m.setupArgs(more...)...)...)
+	return m.c.pgherd(append([]string{"join", from.apiAt(), "--token-file", tokenFile}, m.setupArgs(more...)...)...)
 }
 
 func (m *member) join(from *member, more ...string) {

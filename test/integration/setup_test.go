@@ -140,7 +140,7 @@ func (m *member) exists() bool {
 	return err == nil
 }
 
-func (m *member) apiAt() string { return fmt.Sprintf("127.0.0.1:%d", m.api) }
+func (m *member) apiAt() string { return m.at(m.api) }
 
 func (m *member) writeToken(text string) string {
 	m.c.t.Helper()

@@ -40,7 +40,7 @@ func (m *member) psql(script string) string {
 func dsn(session string, members ...*member) string {
 	hosts := make([]string, len(members))
 	for i, m := range members {
-		hosts[i] = "127.0.0.1:" + strconv.Itoa(m.pg)
+		hosts[i] = m.at(m.pg)
 	}
 	return "postgresql://app:" + url.QueryEscape(password) + "@" + strings.Join(hosts, ",") + "/app?sslmode=require&connect_timeout=2&target_session_attrs=" + session
 }

@@ -13,6 +13,13 @@ type status struct {
 	Term       uint64
 	Members    []memberStatus
 	Conditions []condition
+	Endpoints  []endpointStatus
+}
+
+type endpointStatus struct {
+	Name, Target, Text string
+	Readers            []string
+	Clients            int
 }
 
 type memberStatus struct {

@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -54,7 +53,7 @@ func (m *member) dialStore(ctx context.Context) (*etcd.Store, error) {
 		return nil, err
 	}
 	return etcd.Dial(ctx, etcd.Config{
-		Endpoints: []string{fmt.Sprintf("https://127.0.0.1:%d", m.store)}, Prefix: "/pgherd", TLS: config, Logger: slog.New(slog.DiscardHandler),
+		Endpoints: []string{"https://" + m.at(m.store)}, Prefix: "/pgherd", TLS: config, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -139,6 +139,9 @@ func (c *cluster) diagnose(t testing.TB) {
 		t.Logf("---- %s: agent\n%s", m.name, tail(m.logFile(), 6000))
 		t.Logf("---- %s: PostgreSQL\n%s", m.name, tail(m.dir+"/postgres.log", 3000))
 		t.Logf("---- %s: warden\n%s", m.name, tail(m.dir+"/warden.log", 1500))
+		if m.rw != 0 {
+			t.Logf("---- %s: read-write PgBouncer\n%s", m.name, tail(m.dir+"/pooler/rw/pgbouncer.log", 3000))
+		}
 	}
 	for _, m := range c.members {
 		if m.running() {
