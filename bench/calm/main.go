@@ -176,7 +176,7 @@ func (w *watch) report(o options, r pgbench.Result, broken error, events []event
 	fmt.Printf("%-44s %d (target 0; term %d then, %d now)\n", "false failovers: changes of leadership", w.last.Term-w.term, w.term, w.last.Term)
 	fmt.Printf("%-44s %d\n", "fences", counts["fences"])
 	fmt.Printf("%-44s %d\n", "ends of a PostgreSQL", counts["postgres_ended"])
-	fmt.Printf("%-44s %.1f tps, %.2f ms mean latency, %d failed\n", "pgbench", r.TPS, r.LatencyMS, r.Failed)
+	fmt.Printf("%-44s %.1f tps, %.2f ms mean latency, %d failed\n", "pgbench", r.TPS, r.LatencyMS, r.Failed+r.Aborted)
 	fmt.Printf("%-44s %d, %d without an answer, the slowest %s\n", "looks at the status", w.looks, w.unanswered, w.worstLook.Round(time.Millisecond))
 	printCounts("conditions, in how many looks", w.conditions)
 	printCounts("events", counts)

@@ -30,7 +30,7 @@ type Result struct {
 	TPS          float64
 	LatencyMS    float64 // mean
 	Transactions int
-	Failed       int // transactions, and 1 when pgbench itself gave up
+	Failed       int // transactions, and 1 when pgbench itself gave up without a client that did
 	Aborted      int // clients: those whose connection broke, or who met an error that cannot be tried again
 	Output       string
 }
@@ -71,7 +71,7 @@ func (l Load) Run(ctx context.Context, dsn string, d time.Duration) (Result, err
 	if err == nil && r.TPS == 0 {
 		err = fmt.Errorf("pgbench said no tps:\n%s", out)
 	}
-	if err != nil {
+	if err != nil && r.Aborted == 0 {
 		r.Failed++
 	}
 	return r, err
