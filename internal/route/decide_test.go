@@ -229,6 +229,9 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	s.see("n1", Down, 0)
 	s.later(30 * time.Millisecond)
 	s.sends("", "held_for_operation")
+	if len(s.p.Hurry) > 0 {
+		t.Errorf("in a hurry to see %v, which is being stopped", s.p.Hurry)
+	}
 	s.v.Lease = core.LeaseRecord{Holder: "n2", Term: 6}
 	s.later(time.Millisecond)
 	s.sends("", "not_promoted")

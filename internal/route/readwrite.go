@@ -12,6 +12,7 @@ func (d *decider) readWrite() {
 	d.noteWritten(holder)
 	if d.m.Hold.holding(op) {
 		d.holdReadWrite(because("held_for_operation", "%s %s to %s: no transaction begins until it is through", op.Kind, op.ID, orAny(op.To)))
+		d.plan.Hurry = nil // it is being stopped: to knock at its door again and again only keeps it from that
 		return
 	}
 	if !open {
