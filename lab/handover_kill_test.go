@@ -22,8 +22,9 @@ const (
 	operationMax = 60 * time.Second // 30 s for the phase that was broken off, and its end
 )
 
-// broken is for handovers that are broken off: a killed postmaster may lead to a failover, after the handover or in its place.
-var broken = history.Bounds{OutageMax: heldTooLong, ChangesMax: history.NoBoundOnChanges}
+// broken is for six handovers that are broken off: a killed participant may lead to a failover, after the
+// handover or in its place.
+var broken = history.Bounds{OutageMax: heldTooLong, ChangesMax: 12}
 
 var _ = add(
 	scenario{name: "handover-killed-in-requested", config: withEndpoints, bounds: broken, run: killedIn(phase{core.PhaseRequested, onOld, inPhase(core.PhaseRequested)})},

@@ -66,6 +66,7 @@ func (l *Lab) checkCertificate(old, to *cluster.Member) {
 	if len(c.Poolers) != len(l.Cluster.Data()) {
 		l.T.Errorf("%d poolers told their part: %+v", len(c.Poolers), c.Poolers)
 	}
+	l.tells(15*time.Second, " certificate: ", op.By, c.Shutdown.String(), c.Received.LSN.String())
 	for _, p := range c.Poolers {
 		if p.State != core.HoldOver || p.HeldMS <= 0 || p.Errors > 0 {
 			l.T.Errorf("the pooler of %s: %+v", p.Name, p)
