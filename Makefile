@@ -7,7 +7,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test build lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ bench-failover: deps bin/pgherd ## measure failover, rejoin and footprint (ARGS=
 bench-handover: deps bin/pgherd ## planned moves behind an endpoint against a script in the same run; what the endpoint costs (ARGS="-n 10 --json"; about 15 minutes)
 	@go build -o bin/bench-handover ./bench/handover
 	@bin/bench-handover --exe bin/pgherd $(ARGS)
+
+bench-follow: deps bin/pgherd ## how soon all poolers follow: ten members, a thousand idle clients (ARGS="-n 5"; about 3 minutes)
+	@go build -o bin/bench-follow ./bench/follow
+	@bin/bench-follow --exe bin/pgherd $(ARGS)
 
 bench-sync: deps bin/pgherd ## throughput of synchronous commits against plain PostgreSQL, in turns (ARGS="-n 5 -length 30s"; about 8 minutes)
 	@go build -o bin/bench-sync ./bench/sync
