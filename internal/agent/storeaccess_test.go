@@ -15,9 +15,9 @@ import (
 	"github.com/pgherd/pgherd/internal/store/storetest"
 )
 
-// An application may hold a certificate of the cluster's CA. Who writes the store
-// owns every database, so that certificate must open neither of its ports.
-func TestStoreIsClosedToApplicationCertificates(t *testing.T) {
+// An application may hold a certificate of the cluster's CA, and a host that only pools does. Who writes the
+// store owns every database, so those certificates must open neither of its ports.
+func TestStoreIsClosedToOthersCertificates(t *testing.T) {
 	const id = "6f0d4d0e-0000-4000-8000-000000000001"
 	ca, err := pki.NewCA(id, time.Now())
 	if err != nil {
@@ -50,12 +50,13 @@ func TestStoreIsClosedToApplicationCertificates(t *testing.T) {
 	if err := snapshot(t, v, member); err != nil {
 		t.Fatalf("a member is refused: %v", err)
 	}
-	application := applicationTLS(t, ca)
-	if err := snapshot(t, v, application); err == nil {
-		t.Error("an application's certificate reads the store")
-	}
-	if err := handshake(config.Listen.Peer, application); err == nil {
-		t.Error("an application's certificate opens the peer port")
+	for who, stranger := range map[string]*tls.Config{"an application": applicationTLS(t, ca), "a pooler": poolerTLS(t, ca)} {
+		if err := snapshot(t, v, stranger); err == nil {
+			t.Errorf("the certificate of %s reads the store", who)
+		}
+		if err := handshake(config.Listen.Peer, stranger); err == nil {
+			t.Errorf("the certificate of %s opens the peer port", who)
+		}
 	}
 	if err := handshake(config.Listen.Peer, member); err != nil {
 		t.Errorf("a member is refused at the peer port: %v", err)
@@ -63,11 +64,22 @@ func TestStoreIsClosedToApplicationCertificates(t *testing.T) {
 }
 
 func applicationTLS(t *testing.T, ca *pki.CA) *tls.Config {
+	return strangerTLS(t, ca, func(csr []byte) ([]byte, error) { return ca.SignClient(csr, "app", time.Now(), time.Hour) })
+}
+
+// poolerTLS is of a host that only pools, at the address of a member.
+func poolerTLS(t *testing.T, ca *pki.CA) *tls.Config {
+	return strangerTLS(t, ca, func(csr []byte) ([]byte, error) {
+		return ca.SignPooler(csr, "app1", []string{"127.0.0.1"}, time.Now(), time.Hour)
+	})
+}
+
+func strangerTLS(t *testing.T, ca *pki.CA, sign func(csr []byte) ([]byte, error)) *tls.Config {
 	key, csr, err := pki.NewKeyAndCSR("app", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.SignClient(csr, "app", time.Now(), time.Hour)
+	cert, err := sign(csr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ func TestAccess(t *testing.T) {
 		"member":             {f.remote(pair(t, f.ca, "n2")), asMember},
 		"no certificate":     {f.remote(nil), asAnybody},
 		"client certificate": {f.remote(clientPair(t, f.ca, "n2")), asAnybody},
+		"pooler":             {f.remote(poolerPair(t, f.ca, "n2")), asAnybody},
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
 	}
 	routes := map[string]bool{ // whether anybody may ask
@@ -80,6 +81,16 @@ func clientPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
 		t.Fatal(err)
 	}
 	cert, err := ca.SignClient(csr, name, time.Now(), time.Hour)
+	return keyPair(t, cert, key, err)
+}
+
+func poolerPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
+	t.Helper()
+	key, csr, err := pki.NewKeyAndCSR(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.SignPooler(csr, name, []string{"127.0.0.1"}, time.Now(), time.Hour)
 	return keyPair(t, cert, key, err)
 }
 

@@ -25,7 +25,8 @@ func TestCluster(t *testing.T) {
 	n2 := newNode(t, ca, "n2", true)
 	n2.source = n1
 	ca.issue(t, "app")
-	ca.issue(t, "app1")
+	ca.issuePooler(t, "app1")
+	ca.issueTo(t, "like-n2", "n2", poolerOrganization)
 
 	t.Run("bootstrap", func(t *testing.T) { checkBootstrap(t, n1) })
 	t.Run("network access", func(t *testing.T) { checkAccess(t, n1) })
@@ -114,11 +115,14 @@ func checkAccess(t *testing.T, n *node) {
 		{"rewind role by node certificate", RoleRewind, "postgres", "n2", "verify-full", "", ""},
 		{"rewind role to another database", RoleRewind, "template1", "n2", "verify-full", "", "pg_hba.conf rejects"},
 		{"rewind role by application certificate", RoleRewind, "postgres", "app", "verify-full", "", "certificate authentication failed"},
-		{"pooler by its node certificate", RolePooler, "postgres", "app1", "verify-full", "", ""},
+		{"pooler by its certificate", RolePooler, "postgres", "app1", "verify-full", "", ""},
 		{"pooler to another database", RolePooler, "template1", "app1", "verify-full", "", "pg_hba.conf rejects"},
 		{"pooler by a node's certificate that is none", RolePooler, "postgres", "n2", "verify-full", "", "certificate authentication failed"},
 		{"pooler by application certificate", RolePooler, "postgres", "app", "verify-full", "", "certificate authentication failed"},
 		{"pooler without TLS", RolePooler, "postgres", "", "disable", "", "pg_hba.conf rejects"},
+		{"replicator by a pooler's certificate", RoleReplicator, "postgres", "app1", "verify-full", "replication=yes", "certificate authentication failed"},
+		{"replicator by that of a pooler named like a member", RoleReplicator, "postgres", "like-n2", "verify-full", "replication=yes", "certificate authentication failed"},
+		{"rewind role by a pooler's certificate", RoleRewind, "postgres", "app1", "verify-full", "", "certificate authentication failed"},
 		{"pooler replicates", RolePooler, "postgres", "app1", "verify-full", "replication=yes", "pg_hba.conf rejects"},
 		{"replicator by node certificate", RoleReplicator, "postgres", "n2", "verify-full", "replication=yes", ""},
 		{"replicator by application certificate", RoleReplicator, "postgres", "app", "verify-full", "replication=yes", "certificate authentication failed"},

@@ -16,7 +16,7 @@ type HBAInput struct {
 	Superuser string   // default "postgres"
 	OSUser    string   // the OS user that is the superuser over the unix socket
 	Members   []string // names in the node certificates (CN): they may replicate and rewind
-	Poolers   []string // the same, who may look roles up for clients
+	Poolers   []string // members, or hosts that only pool: they may look roles up for clients
 	// ReplicationAddresses are CIDRs from which members connect; empty means any
 	// (the certificate decides).
 	ReplicationAddresses []string
@@ -41,6 +41,9 @@ const (
 	// nodeOrganization is in every node certificate of the cluster's CA and in no
 	// application's: with the CN alone, a role named like a member could replicate.
 	nodeOrganization = "pgherd node"
+
+	// poolerOrganization is in those of hosts that only pool: theirs must not replicate, either.
+	poolerOrganization = "pgherd pooler"
 )
 
 var memberName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
@@ -164,9 +167,17 @@ func (h HBAInput) renderIdent() []byte {
 		}
 	}
 	for _, p := range slices.Sorted(slices.Values(h.Poolers)) {
-		fmt.Fprintf(&b, "%s  %s  %s\n", mapPoolers, hbaName("CN="+p+",O="+nodeOrganization), hbaName(RolePooler))
+		fmt.Fprintf(&b, "%s  %s  %s\n", mapPoolers, hbaName("CN="+p+",O="+h.organization(p)), hbaName(RolePooler))
 	}
 	return b.Bytes()
+}
+
+// organization is that of a pooler's certificate. Of a name that is a member's, the other is worth nothing.
+func (h HBAInput) organization(pooler string) string {
+	if slices.Contains(h.Members, pooler) {
+		return nodeOrganization
+	}
+	return poolerOrganization
 }
 
 // hbaName quotes a name so that no keyword, comma, # or @ in it has a meaning.

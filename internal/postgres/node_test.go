@@ -78,16 +78,27 @@ func (ca *testCA) file(name string) string { return filepath.Join(ca.dir, name) 
 // issue writes NAME.crt and NAME.key for 127.0.0.1.
 func (ca *testCA) issue(t testing.TB, name string) {
 	t.Helper()
+	ca.issueTo(t, name, name, nodeOrganization)
+}
+
+// issuePooler is for a host that only pools.
+func (ca *testCA) issuePooler(t testing.TB, name string) {
+	t.Helper()
+	ca.issueTo(t, name, name, poolerOrganization)
+}
+
+func (ca *testCA) issueTo(t testing.TB, file, name, organization string) {
+	t.Helper()
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{Organization: []string{"pgherd node"}, CommonName: name},
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{Organization: []string{organization}, CommonName: name},
 		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der := must(x509.CreateCertificate(rand.Reader, tmpl, ca.cert, &key.PublicKey, ca.key))(t)
 	keyDER := must(x509.MarshalECPrivateKey(key))(t)
-	check(t, os.WriteFile(ca.file(name+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	check(t, os.WriteFile(ca.file(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600))
+	check(t, os.WriteFile(ca.file(file+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	check(t, os.WriteFile(ca.file(file+".key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600))
 }
 
 // node is one PostgreSQL of a test.

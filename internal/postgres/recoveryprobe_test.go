@@ -14,7 +14,7 @@ import (
 func TestRecoveryProbe(t *testing.T) {
 	ctx := testContext(t)
 	ca := newCA(t)
-	ca.issue(t, "app1")
+	ca.issuePooler(t, "app1")
 	n1, n2 := newPrimary(t, ca, "n1", false), newNode(t, ca, "n2", false)
 	n2.source = n1
 	check(t, n1.db.CreateSlot(ctx, spec.SlotName("n2")))

@@ -1,0 +1,74 @@
+package pki
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/spec"
+)
+
+// PoolerOrganization is that of a host which only pools. It is another than members', because
+// PostgreSQL sees the subject alone: with theirs it could replicate every database.
+const PoolerOrganization = "pgherd pooler"
+
+// ErrNotPooler: the peer showed no certificate of a host of this cluster that only pools.
+var ErrNotPooler = errors.New("pki: the peer is no pooler of this cluster")
+
+// SignPooler gives the host of pooler name a certificate for the key of the request: to serve its clients with,
+// and to ask members with. As in SignNode nothing else of the request is used. It is no member's: it
+// lacks their host name (MemberHost), URI and organisation, so neither the store nor replication takes it.
+func (ca *CA) SignPooler(csrPEM []byte, name string, hosts []string, now time.Time, lifetime time.Duration) ([]byte, error) {
+	if err := checkNode(name, hosts); err != nil {
+		return nil, err
+	}
+	public, err := parseCSR(csrPEM)
+	if err != nil {
+		return nil, err
+	}
+	dns, ips := splitHosts(append([]string{name, "localhost", "127.0.0.1", "::1"}, hosts...))
+	if slices.ContainsFunc(dns, ca.reserved) {
+		return nil, fmt.Errorf("pki: pooler %s: %s is a name of members", name, MemberHost(ca.clusterID))
+	}
+	return ca.sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name, Organization: []string{PoolerOrganization}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs:        []*url.URL{{Scheme: uriScheme, Host: ca.clusterID, Path: "/pooler/" + name}},
+		DNSNames:    dns,
+		IPAddresses: ips,
+	}, public, now, lifetime)
+}
+
+// reserved: host names compare without regard to case, and a final dot means nothing.
+func (ca *CA) reserved(host string) bool {
+	return strings.EqualFold(strings.TrimSuffix(host, "."), MemberHost(ca.clusterID))
+}
+
+// PoolerName gives the name of the peer of a verified connection, when it is a host that only pools;
+// else ErrNotPooler (wrapped).
+func PoolerName(cs *tls.ConnectionState, clusterID string) (string, error) {
+	if cs == nil || len(cs.VerifiedChains) == 0 {
+		return "", fmt.Errorf("%w: no verified certificate", ErrNotPooler)
+	}
+	return certPooler(cs.VerifiedChains[0][0], clusterID)
+}
+
+// certPooler reads the name from a certificate that was verified before.
+func certPooler(cert *x509.Certificate, clusterID string) (string, error) {
+	if len(cert.URIs) != 1 {
+		return "", fmt.Errorf("%w: its certificate has no identity", ErrNotPooler)
+	}
+	uri := cert.URIs[0]
+	name, ok := strings.CutPrefix(uri.Path, "/pooler/")
+	if uri.Scheme != uriScheme || uri.Host != clusterID || !ok || spec.CheckName(name) != nil ||
+		!slices.Equal(cert.Subject.Organization, []string{PoolerOrganization}) {
+		return "", fmt.Errorf("%w: it is %s", ErrNotPooler, uri.Redacted())
+	}
+	return name, nil
+}
