@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 	ca.issue(t, "app")
 	ca.issuePooler(t, "app1")
 	ca.issueTo(t, "like-n2", "n2", poolerOrganization)
+	ca.issueTo(t, "witness", "app1", nodeOrganization)
 
 	t.Run("bootstrap", func(t *testing.T) { checkBootstrap(t, n1) })
 	t.Run("network access", func(t *testing.T) { checkAccess(t, n1) })
@@ -116,6 +117,8 @@ func checkAccess(t *testing.T, n *node) {
 		{"rewind role to another database", RoleRewind, "template1", "n2", "verify-full", "", "pg_hba.conf rejects"},
 		{"rewind role by application certificate", RoleRewind, "postgres", "app", "verify-full", "", "certificate authentication failed"},
 		{"pooler by its certificate", RolePooler, "postgres", "app1", "verify-full", "", ""},
+		{"pooler by a witness's certificate", RolePooler, "postgres", "witness", "verify-full", "", ""},
+		{"pooler by that of a pooler named like a member", RolePooler, "postgres", "like-n2", "verify-full", "", "certificate authentication failed"},
 		{"pooler to another database", RolePooler, "template1", "app1", "verify-full", "", "pg_hba.conf rejects"},
 		{"pooler by a node's certificate that is none", RolePooler, "postgres", "n2", "verify-full", "", "certificate authentication failed"},
 		{"pooler by application certificate", RolePooler, "postgres", "app", "verify-full", "", "certificate authentication failed"},

@@ -15,8 +15,8 @@ import (
 type HBAInput struct {
 	Superuser string   // default "postgres"
 	OSUser    string   // the OS user that is the superuser over the unix socket
-	Members   []string // names in the node certificates (CN): they may replicate and rewind
-	Poolers   []string // members, or hosts that only pool: they may look roles up for clients
+	Members   []string // names in the node certificates (CN) of those with data: they may replicate and rewind
+	Poolers   []string // members, witnesses and hosts that only pool: they may look roles up for clients
 	// ReplicationAddresses are CIDRs from which members connect; empty means any
 	// (the certificate decides).
 	ReplicationAddresses []string
@@ -167,17 +167,20 @@ func (h HBAInput) renderIdent() []byte {
 		}
 	}
 	for _, p := range slices.Sorted(slices.Values(h.Poolers)) {
-		fmt.Fprintf(&b, "%s  %s  %s\n", mapPoolers, hbaName("CN="+p+",O="+h.organization(p)), hbaName(RolePooler))
+		for _, organization := range h.organizations(p) {
+			fmt.Fprintf(&b, "%s  %s  %s\n", mapPoolers, hbaName("CN="+p+",O="+organization), hbaName(RolePooler))
+		}
 	}
 	return b.Bytes()
 }
 
-// organization is that of a pooler's certificate. Of a name that is a member's, the other is worth nothing.
-func (h HBAInput) organization(pooler string) string {
+// organizations are those that a pooler's certificate may have. Who is not among the members may be a host that
+// only pools, or a witness: it has a member's certificate, but replicates nothing.
+func (h HBAInput) organizations(pooler string) []string {
 	if slices.Contains(h.Members, pooler) {
-		return nodeOrganization
+		return []string{nodeOrganization}
 	}
-	return poolerOrganization
+	return []string{nodeOrganization, poolerOrganization}
 }
 
 // hbaName quotes a name so that no keyword, comma, # or @ in it has a meaning.

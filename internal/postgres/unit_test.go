@@ -147,6 +147,7 @@ pgherd_members  "CN=n1,O=pgherd node"  "pgherd_replicator"
 pgherd_members  "CN=n1,O=pgherd node"  "pgherd_rewind"
 pgherd_members  "CN=n2,O=pgherd node"  "pgherd_replicator"
 pgherd_members  "CN=n2,O=pgherd node"  "pgherd_rewind"
+pgherd_poolers  "CN=app1,O=pgherd node"  "pgherd_pooler"
 pgherd_poolers  "CN=app1,O=pgherd pooler"  "pgherd_pooler"
 pgherd_poolers  "CN=n1,O=pgherd node"  "pgherd_pooler"
 `
