@@ -58,7 +58,8 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 		why, ok = because("waiting_for_postgres", "PostgreSQL is %s", d.inst.State), false
 	}
 	if !ok {
-		if late || d.v.Stopping || op.DryRun {
+		hurried := d.v.Stopping && d.v.Now.Sub(d.v.Store.OperationSeenAt) > peerFresh // a standby may just have been restarted, too
+		if late || hurried || op.DryRun {
 			d.endOperation(op, PhaseAborted, why)
 		}
 		d.report.Reasons = append(d.report.Reasons, why)

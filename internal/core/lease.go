@@ -254,10 +254,9 @@ func (d *decider) leaveOffice() bool {
 		return true
 	}
 	tried := op != nil && op.ID == d.opID("leave")
-	who, ok := d.successor()
-	if d.inst.Primary && ok && writable && !tried {
-		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
-		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s takes over", who))
+	if who, ok := d.successor(); d.inst.Primary && ok && writable && !tried {
+		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
+		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s can take over", who))
 		return true
 	}
 	if d.v.Local.Warden.Alive && d.v.Local.Warden.Empty {
