@@ -63,42 +63,8 @@ func Decode(s store.Snapshot, self string) (core.StoreView, error) {
 
 func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 	for key, e := range s.Entries {
-		if name, ok := strings.CutPrefix(key, RequestPrefix); ok {
-			v.Requests = append(v.Requests, name)
-			if name == self {
-				v.Request = &core.Request{}
-				if err := json.Unmarshal(e.Value, v.Request); err != nil {
-					return fmt.Errorf("record %q: %w", key, err)
-				}
-				v.Request.Revision = e.Revision
-			}
-		}
-		if id, ok := strings.CutPrefix(key, RemovalPrefix+self+"/"); ok {
-			r := core.Removal{}
-			if err := json.Unmarshal(e.Value, &r); err != nil {
-				return fmt.Errorf("record %q: %w", key, err)
-			}
-			r.ID, r.Revision = id, e.Revision
-			v.Removals = append(v.Removals, r)
-		}
-		if strings.HasPrefix(key, MemberPrefix) {
-			var m core.MemberRecord
-			if err := json.Unmarshal(e.Value, &m); err != nil {
-				return fmt.Errorf("record %q: %w", key, err)
-			}
-			v.Members = append(v.Members, m)
-		}
-	}
-	for key, e := range s.Entries {
-		if name, ok := strings.CutPrefix(key, DrainPrefix); ok {
-			v.Drained = append(v.Drained, name)
-		}
-		if strings.HasPrefix(key, PoolerPrefix) {
-			p := core.Pooler{Revision: e.Revision}
-			if err := json.Unmarshal(e.Value, &p.PoolerRecord); err != nil {
-				return fmt.Errorf("record %q: %w", key, err)
-			}
-			v.Poolers = append(v.Poolers, p)
+		if err := decodeOne(key, e, self, v); err != nil {
+			return fmt.Errorf("record %q: %w", key, err)
 		}
 	}
 	slices.SortFunc(v.Poolers, func(a, b core.Pooler) int { return cmp.Compare(a.Name, b.Name) })
@@ -113,6 +79,53 @@ func decodeLists(s store.Snapshot, self string, v *core.StoreView) error {
 	slices.SortFunc(v.Members, func(a, b core.MemberRecord) int {
 		return cmp.Or(cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Name, b.Name))
 	})
+	return nil
+}
+
+// decodeOne takes one record of the lists over; keys that belong to none are left alone.
+func decodeOne(key string, e store.Entry, self string, v *core.StoreView) error {
+	prefix, name, listed := strings.Cut(key, "/")
+	if !listed {
+		return nil
+	}
+	switch prefix + "/" {
+	case RequestPrefix:
+		v.Requests = append(v.Requests, name)
+		if name != self {
+			return nil
+		}
+		r := core.Request{}
+		if err := json.Unmarshal(e.Value, &r); err != nil {
+			return err
+		}
+		r.Revision = e.Revision
+		v.Request = &r
+	case RemovalPrefix:
+		id, ours := strings.CutPrefix(name, self+"/")
+		if !ours {
+			return nil
+		}
+		r := core.Removal{}
+		if err := json.Unmarshal(e.Value, &r); err != nil {
+			return err
+		}
+		r.ID, r.Revision = id, e.Revision
+		v.Removals = append(v.Removals, r)
+	case MemberPrefix:
+		m := core.MemberRecord{}
+		if err := json.Unmarshal(e.Value, &m); err != nil {
+			return err
+		}
+		v.Members = append(v.Members, m)
+	case PoolerPrefix:
+		p := core.Pooler{Revision: e.Revision}
+		if err := json.Unmarshal(e.Value, &p.PoolerRecord); err != nil {
+			return err
+		}
+		v.Poolers = append(v.Poolers, p)
+	case DrainPrefix:
+		v.Drained = append(v.Drained, name)
+	}
 	return nil
 }
 
