@@ -65,11 +65,7 @@ func run(ctx context.Context, o options) (calm bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() {
-		err = errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
-		c.Close()
-		err = errors.Join(err, c.Remove())
-	}()
+	defer func() { err = errors.Join(err, c.End()) }()
 	if err := c.Start(ctx); err != nil {
 		return false, err
 	}

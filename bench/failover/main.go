@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -51,14 +50,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	if o.json {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		_ = e.Encode(result)
-	} else {
-		result.print(os.Stdout)
-	}
+	report.Answer(os.Stdout, o.json, result, result.print)
 	if o.strict && !result.Met() {
 		os.Exit(1)
 	}
@@ -78,11 +70,7 @@ func run(ctx context.Context, o options) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() {
-		err = errors.Join(err, c.Stop(context.Background()))
-		c.Close()
-		err = errors.Join(err, c.Remove())
-	}()
+	defer func() { err = errors.Join(err, c.End()) }()
 	r.Machine = report.ThisMachine(c.Version())
 	if err := c.Start(ctx); err != nil {
 		return r, err

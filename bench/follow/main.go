@@ -57,11 +57,7 @@ func run(ctx context.Context, o options) (r report.Report, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() {
-		err = errors.Join(err, c.Stop(context.Background()))
-		c.Close()
-		err = errors.Join(err, c.Remove())
-	}()
+	defer func() { err = errors.Join(err, c.End()) }()
 	r.Machine = report.ThisMachine(c.Version())
 	if err := c.Start(ctx); err != nil {
 		return r, err

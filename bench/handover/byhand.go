@@ -148,7 +148,7 @@ func (b *byHand) stop() (err error) {
 		}
 		err = errors.Join(err, s.stop(ctx))
 	}
-	return errors.Join(err, stopCluster(b.c))
+	return errors.Join(err, b.c.End())
 }
 
 // newServer describes a server that a killed member left.

@@ -42,7 +42,7 @@ func startCluster(ctx context.Context, exe string, nodes int, load pgbench.Load)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, stopCluster(c))
+			err = errors.Join(err, c.End())
 		}
 	}()
 	if err := c.Start(ctx); err != nil {

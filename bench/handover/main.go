@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/pgherd/pgherd/bench/pgbench"
 	"github.com/pgherd/pgherd/bench/report"
-	"github.com/pgherd/pgherd/internal/demo"
 	"github.com/pgherd/pgherd/internal/postgres"
 )
 
@@ -61,14 +59,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	if o.json {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		_ = e.Encode(r)
-	} else {
-		r.print(os.Stdout)
-	}
+	report.Answer(os.Stdout, o.json, r, r.print)
 	if o.strict && !r.Met() {
 		os.Exit(1)
 	}
@@ -170,17 +161,10 @@ func (b *bench) begin(ctx context.Context, exe string) (err error) {
 
 func (b *bench) end() (err error) {
 	if b.herd != nil {
-		err = stopCluster(b.herd.c)
+		err = b.herd.c.End()
 	}
 	if b.hand != nil {
 		err = errors.Join(err, b.hand.stop())
 	}
 	return err
-}
-
-// stopCluster stops what runs of a demo cluster and removes its directory.
-func stopCluster(c *demo.Cluster) error {
-	err := c.Stop(context.Background())
-	c.Close()
-	return errors.Join(err, c.Remove())
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,18 @@ func (r *Report) Print(w io.Writer) {
 			number(f.Median, f.Unit), number(f.Min, f.Unit), number(f.Max, f.Unit), len(f.Values), f.verdict())
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
+}
+
+// Answer writes what was measured: result as JSON, or as print has it for people.
+func Answer(w io.Writer, asJSON bool, result any, print func(io.Writer)) {
+	if !asJSON {
+		print(w)
+		return
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	_ = e.Encode(result)
 }
 
 // Machine is what a figure depends on besides pgherd.

@@ -72,11 +72,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	s := &side{c: c, o: o}
-	defer func() {
-		err = errors.Join(err, s.stopPlain(), c.Stop(context.WithoutCancel(ctx)))
-		c.Close()
-		err = errors.Join(err, c.Remove())
-	}()
+	defer func() { err = errors.Join(err, s.stopPlain(), c.End()) }()
 	if err := c.Start(ctx); err != nil {
 		return err
 	}

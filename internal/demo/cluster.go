@@ -241,6 +241,13 @@ func (c *Cluster) Close() {
 	}
 }
 
+// End stops what runs, whatever became of the caller's context, and removes everything.
+func (c *Cluster) End() error {
+	err := c.Stop(context.Background())
+	c.Close()
+	return errors.Join(err, c.Remove())
+}
+
 // Remove deletes what the demo made, and the directory when nothing else is in it; else
 // errOthersLeft. The cluster must have been stopped.
 func (c *Cluster) Remove() error {
