@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 func open(t *testing.T, c Config) *Pool {
@@ -23,17 +25,6 @@ func open(t *testing.T, c Config) *Pool {
 	}
 	t.Cleanup(p.Close)
 	return p
-}
-
-// nobody is an address at which nothing answers.
-func nobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestHostsOfADSN(t *testing.T) {
@@ -61,7 +52,7 @@ func TestWithoutADatabaseAcquireWaitsForItsContext(t *testing.T) {
 	if _, err := Open(Config{DSN: "host=a port=x"}); err == nil {
 		t.Error("a DSN that cannot be read was taken")
 	}
-	p := open(t, Config{DSN: "postgresql://app@" + nobody(t) + "/app?sslmode=disable"})
+	p := open(t, Config{DSN: "postgresql://app@" + ports.Addr(t) + "/app?sslmode=disable"})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	_, err := p.Acquire(ctx)
@@ -159,7 +150,7 @@ func TestWatchAnnounces(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(send)
-	p := open(t, Config{DSN: "postgresql://app@" + nobody(t) + "/app?sslmode=disable", Watch: &Watch{URLs: []string{server.URL, server.URL + "/"}}})
+	p := open(t, Config{DSN: "postgresql://app@" + ports.Addr(t) + "/app?sslmode=disable", Watch: &Watch{URLs: []string{server.URL, server.URL + "/"}}})
 	p.mu.Lock()
 	p.gen = &generation{} // as if one had been found
 	p.set(Ready)

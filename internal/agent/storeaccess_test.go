@@ -12,7 +12,7 @@ import (
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/etcd"
-	"github.com/pgherd/pgherd/internal/store/storetest"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // An application may hold a certificate of the cluster's CA, and a host that only pools does. Who writes the
@@ -35,7 +35,7 @@ func TestStoreIsClosedToOthersCertificates(t *testing.T) {
 		}
 	}
 	config := spec.Member{Name: "n1", Address: "127.0.0.1", StateDir: dir, Listen: spec.Listen{
-		API: storetest.FreeAddr(t), Peer: storetest.FreeAddr(t), Store: storetest.FreeAddr(t)}}
+		API: ports.Addr(t), Peer: ports.Addr(t), Store: ports.Addr(t)}}
 	a := &Agent{o: Options{Config: config}, id: Identity{ClusterID: id}, pki: keys}
 	v := &voter{config: a.embedConfig(), stateDir: dir}
 	if err := v.begin(t.Context(), true); err != nil {

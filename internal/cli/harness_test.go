@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +22,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/records"
 	"github.com/pgherd/pgherd/internal/wal"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 var update = flag.Bool("update", false, "write the transcripts anew")
@@ -57,27 +57,12 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// freePorts gives ports that nobody uses just now.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all are held until the last is found
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 func newCluster(t *testing.T, change ...func(*api.Backend)) *cluster {
 	t.Helper()
 	dir := shortDir(t)
-	ports := freePorts(t, 3)
+	free := []int{ports.Free(t), ports.Free(t), ports.Free(t)}
 	c := &cluster{t: t, dir: dir, config: filepath.Join(dir, "pgherd.yaml"), store: mem.New(), known: map[string]peer.Status{}}
-	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", free[i]) }
 	c.m = spec.Member{Name: "n1", Address: "127.0.0.1", StateDir: filepath.Join(dir, "state"), Listen: spec.Listen{API: at(0), Peer: at(1), Store: at(2)}}.WithDefaults()
 	c.must(os.Mkdir(c.m.StateDir, 0o700))
 	c.must(os.WriteFile(c.config, c.m.YAML(), 0o644))

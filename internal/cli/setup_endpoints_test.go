@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // pgbouncer is a program that says that it is one, of some version.
@@ -25,7 +26,7 @@ func pgbouncer(t *testing.T, version string) string {
 // told otherwise; one that was named and is none is a refusal.
 func TestInitWritesEndpoints(t *testing.T) {
 	dir := shortDir(t)
-	ports := freePorts(t, 2)
+	free := []int{ports.Free(t), ports.Free(t)}
 	bin := pgbouncer(t, "1.25.2")
 	args := slices.DeleteFunc(flags(t, dir, "n1"), func(a string) bool { return a == "--no-endpoints" })
 	for name, c := range map[string]struct {
@@ -39,12 +40,12 @@ func TestInitWritesEndpoints(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, stderr)
 		}
 	}
-	args = with(args, "--pgbouncer", bin, "--rw-port", strconv.Itoa(ports[0]), "--ro-port", strconv.Itoa(ports[1]))
+	args = with(args, "--pgbouncer", bin, "--rw-port", strconv.Itoa(free[0]), "--ro-port", strconv.Itoa(free[1]))
 	if _, stderr, code := run("", with([]string{"init"}, args...)...); code != ExitDone || strings.Contains(stderr, "endpoints") {
 		t.Fatalf("%d %s", code, stderr)
 	}
 	m, err := spec.Load(filepath.Join(dir, "n1.yaml"))
-	if err != nil || m.Listen.RW != "0.0.0.0:"+strconv.Itoa(ports[0]) || m.Listen.RO != "0.0.0.0:"+strconv.Itoa(ports[1]) || m.Pooler.Bin != bin {
+	if err != nil || m.Listen.RW != "0.0.0.0:"+strconv.Itoa(free[0]) || m.Listen.RO != "0.0.0.0:"+strconv.Itoa(free[1]) || m.Pooler.Bin != bin {
 		t.Errorf("%+v %v", m, err)
 	}
 	args = flags(t, dir, "n2")

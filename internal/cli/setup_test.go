@@ -18,14 +18,15 @@ import (
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // flags are a member's of its own, below dir.
 func flags(t *testing.T, dir, name string) []string {
-	ports := freePorts(t, 4)
+	free := []int{ports.Free(t), ports.Free(t), ports.Free(t), ports.Free(t)}
 	return []string{"--config", filepath.Join(dir, name+".yaml"), "--name", name, "--address", "127.0.0.1", "--state-dir", filepath.Join(dir, name),
-		"--api-port", strconv.Itoa(ports[0]), "--listen-peer", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--listen-store", fmt.Sprintf("127.0.0.1:%d", ports[2]),
-		"--pg-port", strconv.Itoa(ports[3]), "--no-endpoints"}
+		"--api-port", strconv.Itoa(free[0]), "--listen-peer", fmt.Sprintf("127.0.0.1:%d", free[1]), "--listen-store", fmt.Sprintf("127.0.0.1:%d", free[2]),
+		"--pg-port", strconv.Itoa(free[3]), "--no-endpoints"}
 }
 
 // with appends flags, of which the last one of a name counts.

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // A real PostgreSQL, as another user when we are root, serves with the exported
@@ -79,7 +80,7 @@ func startPostgres(t *testing.T, bin string, d Dir) *testPostgres {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
-	pg := &testPostgres{tls: Dir(filepath.Join(root, "tls")), uid: -1, gid: -1, port: freePort(t), log: make(chan string, 1000)}
+	pg := &testPostgres{tls: Dir(filepath.Join(root, "tls")), uid: -1, gid: -1, port: ports.Free(t), log: make(chan string, 1000)}
 	attr := pg.otherUser(t, root)
 	if _, err := Export(d, pg.tls, pg.uid, pg.gid); err != nil {
 		t.Fatal(err)
@@ -198,14 +199,4 @@ func (pg *testPostgres) connect(t *testing.T, ca *CA, pair *tls.Certificate) (*x
 	}
 	defer conn.Close(ctx)
 	return conn.PgConn().Conn().(*tls.Conn).ConnectionState().PeerCertificates[0], nil
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

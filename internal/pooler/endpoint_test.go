@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // TestClients: who may come through an endpoint, and who may not.
@@ -294,7 +296,7 @@ func TestAnotherAddress(t *testing.T) {
 	ctx := testContext(t)
 	cfg := w.config(t)
 	pid := stateOf(t, running(t, cfg, w.servers[0].at)).PID
-	for _, listen := range []string{"127.0.0.2:" + cfg.port(), "127.0.0.1:" + itoa(freePort(t, "127.0.0.1"))} {
+	for _, listen := range []string{"127.0.0.2:" + cfg.port(), "127.0.0.1:" + itoa(ports.Free(t))} {
 		cfg.Listen = listen
 		p := must(New(cfg))(t)
 		check(t, p.Ensure(ctx, []Target{w.servers[0].at}))

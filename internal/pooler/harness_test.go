@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -21,6 +20,7 @@ import (
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 const password = "a secret of shop"
@@ -55,13 +55,6 @@ func testDir(t testing.TB) string {
 	dir := must(os.MkdirTemp("/tmp", "pgp"))(t)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
-}
-
-func freePort(t testing.TB, host string) int {
-	t.Helper()
-	l := must(net.Listen("tcp", net.JoinHostPort(host, "0")))(t)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // server is a PostgreSQL of the tests: a primary, made once for all. All have one port, at
@@ -116,7 +109,7 @@ func newWorld(t testing.TB) *world {
 	check(t, ca.Save(w.keys))
 	check(t, pki.SaveNode(w.keys, cert, key))
 	w.roots.AppendCertsFromPEM(ca.CertPEM())
-	port := freePort(t, "0.0.0.0")
+	port := ports.Free(t)
 	for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
 		w.servers = append(w.servers, w.newServer(t, Target{host, port}))
 	}
@@ -219,7 +212,7 @@ func testBin(t testing.TB) string {
 
 func (w *world) config(t testing.TB) Config {
 	t.Helper()
-	return Config{Bin: testBin(t), Dir: filepath.Join(testDir(t), "rw"), Listen: fmt.Sprintf("127.0.0.1:%d", freePort(t, "127.0.0.1")),
+	return Config{Bin: testBin(t), Dir: filepath.Join(testDir(t), "rw"), Listen: fmt.Sprintf("127.0.0.1:%d", ports.Free(t)),
 		CertFile: w.keys.NodeCert(), KeyFile: w.keys.NodeKey(), CAFile: w.keys.CACert(),
 		AuthUser: postgres.RolePooler, AuthDB: postgres.PoolerDatabase, AuthQuery: postgres.PoolerQuery}
 }

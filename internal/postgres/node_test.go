@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // testCA signs node and application certificates for one test.
@@ -143,7 +144,7 @@ func testBinDir(t testing.TB) string {
 func newNode(t testing.TB, ca *testCA, name string, separateWal bool) *node {
 	t.Helper()
 	dir := testDir(t)
-	in := Instance{BinDir: testBinDir(t), DataDir: filepath.Join(dir, "data"), SocketDir: dir, Port: freePort(t)}
+	in := Instance{BinDir: testBinDir(t), DataDir: filepath.Join(dir, "data"), SocketDir: dir, Port: ports.Free(t)}
 	if separateWal {
 		in.WalDir = filepath.Join(dir, "wal")
 	}
@@ -157,13 +158,6 @@ func newNode(t testing.TB, ca *testCA, name string, separateWal bool) *node {
 		}
 	})
 	return n
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (n *node) asSource(member string) Source {

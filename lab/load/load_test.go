@@ -4,7 +4,6 @@ package load
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/lab/history"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // server is one plain PostgreSQL: the checker is tried on a single server first, or its faults
@@ -53,12 +53,7 @@ func newServer(t testing.TB) *server {
 	if out, err := s.command("initdb", "-U", "app", "-A", "scram-sha-256", "--pwfile", password, "-D", s.data).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
+	s.port = ports.Free(t)
 	return s
 }
 

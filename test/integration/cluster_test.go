@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // cluster is members on loopback, each with its own agent process.
@@ -44,24 +45,6 @@ func (a answer) String() string {
 	return fmt.Sprintf("exit %d\nstdout: %s\nstderr: %s", a.code, a.stdout, a.stderr)
 }
 
-var nextPort = 20000 + rand.IntN(2000)*4
-
-// freePort gives a port below those that the kernel gives to clients: a member that is
-// down must not find its port taken.
-func freePort(t testing.TB) int {
-	for range 3000 {
-		if nextPort++; nextPort > 32000 {
-			nextPort = 20000
-		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort)); err == nil {
-			l.Close()
-			return nextPort
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
 // newCluster is an empty directory; the test's end takes all its processes down.
 func newCluster(t testing.TB) *cluster {
 	t.Helper()
@@ -86,7 +69,7 @@ func makeCluster(t testing.TB) *cluster {
 func (c *cluster) add() *member {
 	m := &member{c: c, name: fmt.Sprintf("n%d", len(c.members)+1), ip: "127.0.0.1"}
 	m.dir, m.config = filepath.Join(c.dir, m.name), filepath.Join(c.dir, m.name+".yaml")
-	m.pg, m.api, m.peer, m.store = freePort(c.t), freePort(c.t), freePort(c.t), freePort(c.t)
+	m.pg, m.api, m.peer, m.store = ports.Free(c.t), ports.Free(c.t), ports.Free(c.t), ports.Free(c.t)
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
 		c.t.Fatal(err)
 	}

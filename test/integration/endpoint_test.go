@@ -15,16 +15,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // upWithEndpoints makes a cluster whose members have addresses of their own, and endpoints. (PgBouncer
 // spreads over hosts, not over ports.)
 func (c *cluster) upWithEndpoints(n int) {
 	c.t.Helper()
-	pg := freePort(c.t)
+	pg := ports.Free(c.t)
 	for i := range n {
 		m := c.add()
-		m.ip, m.pg, m.rw, m.ro = fmt.Sprintf("127.0.0.%d", i+2), pg, freePort(c.t), freePort(c.t)
+		m.ip, m.pg, m.rw, m.ro = fmt.Sprintf("127.0.0.%d", i+2), pg, ports.Free(c.t), ports.Free(c.t)
 	}
 	for i, m := range c.members {
 		listen := []string{"--pg-listen", m.ip}

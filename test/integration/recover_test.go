@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/store/storetest"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // loseStore takes what this member's share of the store had, of whatever generation.
@@ -159,9 +160,9 @@ func startEtcd(t *testing.T, c *cluster) *externalEtcd {
 			t.Fatal(err)
 		}
 	}
-	e := &externalEtcd{t: t, url: "https://" + at(freePort(t)), dir: filepath.Join(c.dir, "etcd-data")}
+	e := &externalEtcd{t: t, url: "https://" + at(ports.Free(t)), dir: filepath.Join(c.dir, "etcd-data")}
 	e.flags = []string{"--store-ca-file", caFile, "--store-cert-file", files.Cert, "--store-key-file", files.Key}
-	peer := "http://" + at(freePort(t))
+	peer := "http://" + at(ports.Free(t))
 	e.args = []string{binary, "--name", "e", "--data-dir", e.dir, "--log-level", "error", "--listen-client-urls", e.url, "--advertise-client-urls", e.url,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "e=" + peer,
 		"--cert-file", files.Cert, "--key-file", files.Key, "--trusted-ca-file", caFile, "--client-cert-auth"}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // cluster is members on loopback, each with its own agent process.
@@ -57,30 +58,13 @@ func newCluster(t testing.TB) *cluster {
 	return c
 }
 
-var nextPort = 22000 + rand.IntN(2000)*4
-
-// freePort gives a port below those that the kernel gives to clients: a member that is
-// down must not find its port taken.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 2000 {
-		nextPort++
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort)); err == nil {
-			_ = l.Close()
-			return nextPort
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
 // add makes a member's place; nothing runs yet.
 func (c *cluster) add() *member {
 	c.t.Helper()
 	m := &member{c: c, name: fmt.Sprintf("n%d", len(c.members)+1)}
 	m.dir, m.config = filepath.Join(c.dir, m.name), filepath.Join(c.dir, m.name+".yaml")
 	for i := range m.ports {
-		m.ports[i] = freePort(c.t)
+		m.ports[i] = ports.Free(c.t)
 	}
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
 		c.t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store/embed"
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/storetest"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 const patience = 30 * time.Second
@@ -54,7 +55,7 @@ func (c *testCluster) config(name string) embed.Config {
 		return cfg
 	}
 	files := c.ca.Issue(c.t, c.dir, name)
-	peer, client := storetest.FreeAddr(c.t), storetest.FreeAddr(c.t)
+	peer, client := ports.Addr(c.t), ports.Addr(c.t)
 	c.configs[name] = embed.Config{
 		Name: name, Dir: filepath.Join(c.dir, "data-"+name), ClusterToken: "test", State: embed.StateNew,
 		PeerListen: peer, PeerAdvertise: "https://" + peer,

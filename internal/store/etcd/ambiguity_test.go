@@ -14,7 +14,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/etcd"
-	"github.com/pgherd/pgherd/internal/store/storetest"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 // scripted is an etcd that answers writes as told: what a real one does too
@@ -115,7 +115,7 @@ func TestOutcomeOfWrites(t *testing.T) {
 
 func putAt(t *testing.T, first, second *scripted, expect int64) error {
 	t.Helper()
-	endpoints := []string{"http://" + storetest.FreeAddr(t), second.serve(t)} // nobody listens at the first
+	endpoints := []string{"http://" + ports.Addr(t), second.serve(t)} // nobody listens at the first
 	if first.answer != nil {
 		endpoints[0] = first.serve(t)
 	}

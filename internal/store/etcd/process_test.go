@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/storetest"
+	"github.com/pgherd/pgherd/test/ports"
 )
 
 const patience = 30 * time.Second
@@ -72,7 +73,7 @@ func newProcesses(t *testing.T, n int) *processes {
 	files := p.ca.Issue(t, dir, "server")
 	var initial []string
 	for i := range n {
-		peer, client := "https://"+storetest.FreeAddr(t), "https://"+storetest.FreeAddr(t)
+		peer, client := "https://"+ports.Addr(t), "https://"+ports.Addr(t)
 		name := fmt.Sprintf("e%d", i)
 		initial = append(initial, name+"="+peer)
 		p.clients = append(p.clients, client)

@@ -70,14 +70,6 @@ func (ca *CA) ClientTLS(t testing.TB, f Files) *tls.Config {
 	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
 }
 
-// FreeAddr is a loopback address that was free a moment ago.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func serial(t testing.TB) *big.Int {
 	return must(rand.Int(rand.Reader, big.NewInt(1<<62)))(t)
 }
