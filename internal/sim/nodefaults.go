@@ -219,8 +219,9 @@ func (p *server) wipe() {
 		return
 	}
 	followed := slices.ContainsFunc(p.senders, func(s sender) bool { return s.live })
-	if l := p.n.w.store.records.Lease; l.Holder == p.n.name && (l.Sync.K == 0 || !followed) {
-		return // the only copy there is, or about to be declared so; nothing could bear that
+	r := &p.n.w.store.records
+	if r.Lease.Holder == p.n.name && (r.Lease.Sync.K == 0 || r.LeaseRevision == p.n.emptying || !followed) {
+		return // the only copy there is, or declared so by a write under way, or soon; nothing could bear that
 	}
 	for _, m := range p.n.w.nodes {
 		if m != p.n && !m.witness && (m.pg.data.State != core.DataPresent || m.agent.job.Running) {

@@ -104,6 +104,9 @@ func (a *agent) putLease(s *core.Step, done func(error)) {
 			return
 		}
 	}
+	if s.Lease.Sync.K == 0 {
+		n.emptying = s.Expect
+	}
 	sent := n.clock()
 	var revision int64
 	w.store.call(n, storeLimit, func() outcome {

@@ -73,6 +73,7 @@ type node struct {
 	thawedAt     core.Instant  // from that, by its own clock
 	resumedAt    time.Duration // from the last pause of the whole host
 	frozenFence  int           // faults that freeze the warden alone
+	emptying     int64         // the lease's revision that its write of an empty sync set takes the place of, if it arrives
 
 	generation       uint64 // of the store that the member belongs to, and who founds it
 	founder          string
