@@ -23,7 +23,8 @@ type agent struct {
 	ticks    [2]invariant.Decision // this one and the one before, in turn: a view is large
 	failed   core.StepFailure
 	peers    []peerView
-	decided  int // for samples
+	decided  int    // for samples
+	overdue  string // the kept data that was removed last, for its age
 
 	storeBusy bool
 	snapshot  core.StoreView // on its way here

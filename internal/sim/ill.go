@@ -75,9 +75,11 @@ func (w *World) watchIll() {
 	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || n.pg.promoting || // a start has a bound of its own, a promotion none (docs/failures.md)
 		!w.calmBeside(n) {
 		w.illSince = 0
-	} else if w.illSince == 0 {
-		w.illSince = w.now
+	} else if frozen := n.pg.group.frozen > 0; w.illSince == 0 || w.illFrozen && !frozen {
+		// What runs on after a freeze has its patience anew: until then nobody asked the disk.
+		w.illSince, w.illFrozen = w.now, frozen
 	} else {
+		w.illFrozen = frozen
 		patience := w.o.Patience << min(l.Flaps, 6)
 		// A file is written every five seconds; the rest is ticks and answers of members.
 		if bound := patience + l.TTL.D() + 10*time.Second; w.now-w.illSince > bound {

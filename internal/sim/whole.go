@@ -94,7 +94,11 @@ func (w *World) rest(a *agent, plan core.Plan) {
 	}
 	var restless []string
 	for _, s := range plan.Steps {
-		if s.Kind != core.StepPutLease && s.Why.Code != "request_late" { // a write may land at any time; it is cleared away
+		switch {
+		case s.Kind == core.StepPutLease, s.Why.Code == "request_late": // a write may land at any time; it is cleared away
+		case s.Why.Code == "retention" && s.ID != a.overdue: // its time has come; once is enough
+			a.overdue = s.ID
+		default:
 			restless = append(restless, string(s.Kind)+" ("+s.Why.String()+")")
 		}
 	}
