@@ -46,7 +46,7 @@ var mutants = []mutant{
 	{"old-votes-count", "a voter's word counts however old it is, and about an earlier beat of the lease", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && p.Vacant && (same || true) &&"}}},
 	{"hears-who-is-not-vacant", "a voter counts that still follows the old primary, by the last word it said", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && (same || true) &&"}}},
 	{"expires-early", "takes a lease that has not been silent for its whole ttl, and nobody looks again before the write", []edit{{candidate, "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())", "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D() / 2)"}, {vouch, "if l.known.LeaseRevision != 0 && !lease.Released && now < l.known.LeaseSeenAt.Add(lease.TTL.D()) {", "if lease.TTL < 0 {"}}},
-	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > 1<<40 {"}}},
+	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > 1<<40 {"}}},
 	{"one-timeline-number", "a promotion takes the number that PostgreSQL would take", []edit{{candidate, "return max(d.lease.Timeline, d.inst.Timeline) + 1", "return d.inst.Timeline + 1"}}},
 	{"new-lease-claims-all", "a new lease says that every standby has everything", []edit{{candidate, "p.Instance.Standby() && has(p) {", "p.Instance.Standby() {"}}},
 
@@ -95,6 +95,7 @@ var mutants = []mutant{
 	// Operations and coming back.
 	{"handover-without-proof", "the lease is handed over before the candidate has the shutdown checkpoint", []edit{{handover, "return p.Instance.Timeline == d.inst.CheckpointTimeline && p.Instance.Position().LSN > d.inst.Checkpoint", "return true"}}},
 	{"shut-down-means-stopped", "the control file's word counts also for a server that starts", []edit{{lease, "return d.inst.Control == \"shut down\" && (d.ended() || d.inst.State == StateStopping)", "return d.inst.Control == \"shut down\""}}},
+	{"handover-to-unproven", "a handover's set is of members that may lack commits, where the old primary is none of them", []edit{{handover, "d.having(set, d.receivedShutdown)+1 >= set.K && slices.Contains(set.Members, d.v.Self)", "true"}}},
 	{"handover-before-stop", "the lease is handed over while the old primary still runs", []edit{{handover, "\tif !d.cleanlyStopped() {\n", "\tif false {\n"}}},
 	{"deletes-the-only-copy", "data without a leader is replaced by a copy of whoever answers", []edit{{candidate, "\td.start(true, d.standbyConf(\"\"), because(\"stand\"", "\tfor _, p := range d.v.Peers {\n\t\tif fresh(p) && p.Instance.Standby() {\n\t\t\td.job(Step{Kind: StepClone, Member: p.Name, ID: \"x\"})\n\t\t\treturn\n\t\t}\n\t}\n\td.start(true, d.standbyConf(\"\"), because(\"stand\""}}},
 	{"primary-reinitialised", "a request to reinitialise is obeyed by the primary", []edit{{rejoin, "if d.holds() && r.Kind == RequestReinit {", "if false {"}}},

@@ -2,7 +2,6 @@ package core
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/wal"
@@ -155,7 +154,7 @@ func (d *decider) outranked(heard []Peer) bool {
 	mine, better := d.inst.Position(), 0
 	for _, p := range heard {
 		m, ok := d.member(p.Name)
-		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell {
+		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell || d.tooFarBehind(p.Instance.Position().LSN) > 0 {
 			continue
 		}
 		switch p.Instance.Position().Compare(mine) {
@@ -193,11 +192,20 @@ func (d *decider) covered(heard []Peer) bool {
 	if d.synchronous() {
 		return d.coveredBySet(heard)
 	}
-	if lag := d.lease.LSN.Sub(d.inst.Position().LSN); lag > d.spec.MaxLagBytes {
+	if lag := d.tooFarBehind(d.inst.Position().LSN); lag > 0 {
 		d.say("lag", "%d bytes behind the last known position of %s; max_lag_bytes is %d", lag, d.lease.Holder, d.spec.MaxLagBytes)
 		return false
 	}
 	return true
+}
+
+// tooFarBehind gives how far, where commits wait for nobody and that is too far to lead. A timeline that was begun and
+// never written outranks longer histories, and must not keep those from leading that it could not lead for.
+func (d *decider) tooFarBehind(at wal.LSN) int64 {
+	if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > d.spec.MaxLagBytes {
+		return lag
+	}
+	return 0
 }
 
 // hasAll says that this member has all that the last holder ever wrote.
@@ -207,7 +215,11 @@ func (d *decider) hasAll(heard []Peer) bool {
 		return true // the last holder has everything that was ever acknowledged
 	}
 	for _, p := range heard {
-		if p.Name == d.lease.Holder && p.Instance.Position().Compare(mine) <= 0 {
+		// In sync an election leaves out only what was never acknowledged; in async a higher timeline says nothing of
+		// how much of an older one it left out.
+		fork, ours := d.inst.History.ForkOf(p.Instance.Timeline, mine.Timeline)
+		ours = d.synchronous() || ours && p.Instance.Position().LSN <= fork
+		if p.Name == d.lease.Holder && p.Instance.Position().Compare(mine) <= 0 && ours {
 			return true // it has everything, and no more than this member
 		}
 	}
@@ -288,14 +300,3 @@ func (d *decider) knownOrdinal() (highest int) {
 }
 
 func (d *decider) nextTimeline() wal.Timeline { return max(d.lease.Timeline, d.inst.Timeline) + 1 }
-
-func peerNames(peers []Peer) string {
-	if len(peers) == 0 {
-		return "nobody else heard"
-	}
-	var names []string
-	for _, p := range peers {
-		names = append(names, p.Name+" at "+p.Instance.Position().String())
-	}
-	return strings.Join(names, ", ")
-}

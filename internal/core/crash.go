@@ -43,16 +43,10 @@ func (d *decider) awaitStart() {
 // leads that has not got them. So clients are held until enough of the set has everything.
 // (Not after a promotion: those who are named in the new lease have all that the candidate has.)
 func (d *decider) primaryConf(sync SyncSet) Conf {
-	c := d.conf("", sync)
+	was, _ := d.member(d.inst.Follows) // of no account to a primary: left as it is, so that after a handover there is nothing to write
+	c := d.conf(was.Name, sync)
 	c.Hold = d.hold()
 	return c
-}
-
-func (d *decider) whyConfigured() Reason {
-	if d.v.Local.Held && d.mem.HoldLSN != 0 {
-		return because("hold", "clients were held after a start in place; confirmed so far is %s, everything is %s", d.inst.confirmed(d.lease.Sync), d.mem.HoldLSN)
-	}
-	return because("spec", "the configuration differs from the spec or the sync set")
 }
 
 func (d *decider) hold() bool {

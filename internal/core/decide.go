@@ -233,5 +233,3 @@ func (d *decider) begin(key string) Instant {
 	d.seen[key] = at
 	return at
 }
-
-func orNone(text string) string { return cmp.Or(text, "no answer yet") }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/pgherd/pgherd/internal/wal"
@@ -45,13 +44,4 @@ func (d *decider) lossesOpen() []Loss {
 		back := d.inst.Primary && fresh(p) && p.Instance.Streaming && p.Instance.Follows == d.v.Self
 		return !ok || back || l.Member == d.v.Self && d.inst.Primary
 	})
-}
-
-// Text says what may be lost by a takeover.
-func (l Loss) Text(by string) string {
-	loss := fmt.Sprintf("what %s wrote after it may be lost", l.Member)
-	if n := l.To.Sub(l.From.LSN); n > 0 {
-		loss = fmt.Sprintf("at most %d bytes, and what %s wrote after it, may be lost", n, l.Member)
-	}
-	return fmt.Sprintf("%s took over at %s from %s, whose last published position is %s: %s", by, l.From, l.Member, l.To, loss)
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,6 +14,7 @@ import (
 const (
 	settleAhead = 500 * time.Millisecond // after the checkpoint: pages that change then are logged whole, which delays what is to be held
 	holdSlack   = time.Second            // for a pooler's answer, beyond what it may wait for its clients
+	calmAfter   = 2 * time.Second        // a promotion: until then clients are served before all else
 	certifyWait = 10 * time.Second       // for all parts of a certificate
 	holdStop    = 8 * time.Second        // for the stop: less than HoldMax, so that clients are held while it is undone
 )
@@ -220,9 +222,25 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 		return true
 	}
 	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
-	d.putLease(d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown),
+	next := d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown)
+	next.Sync = d.withItself(op.To, next.Sync)
+	d.putLease(next,
 		because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
 	return true
+}
+
+// withItself is the set of who could confirm the next holder's commits, this member among them. Who hands over has
+// everything, so one of the set has, where the others are not heard to have received the last record yet. The
+// candidate names the same set as a standby already: it need not be told another one before its first commit. Commits
+// must not wait for this member's return, so others have to be there.
+func (d *decider) withItself(next string, proven SyncSet) SyncSet {
+	there := d.newLease(next, 0, func(Peer) bool { return true }).Sync
+	set := d.anyOf(next, slices.Sorted(slices.Values(append(there.Members, d.v.Self))))
+	enough := there.K >= d.spec.SyncStandbys && d.having(set, d.receivedShutdown)+1 >= set.K && slices.Contains(set.Members, d.v.Self)
+	if !enough || d.v.Stopping || d.me.Tags.NoSync || d.me.Tags.NoFailover {
+		return proven
+	}
+	return set
 }
 
 // certify completes the certificate of a switchover that is done: what its poolers saw joins what the
@@ -256,6 +274,12 @@ func (d *decider) testify() {
 	next := *op
 	next.Certificate.Shutdown, next.Certificate.Received, next.Certificate.StopMS = h.Shutdown, h.Received, h.StopMS
 	d.putOperation(next, because("certified", "this member stopped at %s", h.Shutdown))
+}
+
+// clientsFirst: right after a handover the new primary works off what was held, and its standbys with it.
+func (d *decider) clientsFirst() bool {
+	op := d.v.Store.Operation
+	return op != nil && op.ID == d.mem.Handed.Operation && d.phaseAge() < calmAfter/2 && d.lease.Sync.K < len(d.lease.Sync.Members)
 }
 
 // receivedShutdown: the peer's WAL goes beyond the start of our shutdown checkpoint,

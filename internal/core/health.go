@@ -170,3 +170,21 @@ func (d *decider) conditionsOfLoad(p Probe, i *Instance) {
 		d.condition(CondChecksum, "%d pages were read with a wrong checksum", i.Corrupt)
 	}
 }
+
+func (d *decider) conditionOfWatchdog() {
+	d.cannotWatch() // remembers since when, in every tick
+	switch w := d.v.Local.Warden.Watchdog; {
+	case d.report.Unwatched && d.v.Local.Warden.Alive:
+		r, _ := find(d.report.Reasons, func(r Reason) bool { return r.Code == CondUnwatched })
+		d.condition(CondUnwatched, "%s", r.Text)
+	case w.State == WatchdogUnavailable: // one that does not exist is nothing to tell of
+		d.condition(CondWatchdog, "the watchdog is not used: %s", w.Text)
+	}
+}
+
+func (d *decider) whyConfigured() Reason {
+	if d.v.Local.Held && d.mem.HoldLSN != 0 {
+		return because("hold", "clients were held after a start in place; confirmed so far is %s, everything is %s", d.inst.confirmed(d.lease.Sync), d.mem.HoldLSN)
+	}
+	return because("spec", "the configuration differs from the spec or the sync set")
+}

@@ -118,11 +118,7 @@ func (d *decider) putOperation(op Operation, why Reason) {
 
 // opLate says that the operation has had its time, for each of n parts.
 func (d *decider) opLate(op Operation, n int) bool {
-	limit := opTimeout
-	if op.TimeoutMS > 0 {
-		limit = time.Duration(op.TimeoutMS) * time.Millisecond
-	}
-	return d.v.Now.Sub(d.v.Store.OperationSeenAt) > limit*time.Duration(n)
+	return d.v.Now.Sub(d.v.Store.OperationSeenAt) > op.Timeout()*time.Duration(n)
 }
 
 func (d *decider) opID(prefix string) string {

@@ -21,7 +21,7 @@ func (d *decider) promote() {
 	if d.awaitsWatchdog() {
 		return
 	}
-	if d.inst.Receiver && !d.handedOver() {
+	if d.inst.Receiver && d.handedBy() == "" {
 		d.configure(d.standbyConf(""), because("detach", "promotion of term %d: no more WAL from %s", d.lease.Term, d.inst.Follows))
 		d.say("receiver_stopping", "waiting for the WAL receiver to end before promotion")
 		return
@@ -41,17 +41,19 @@ func (d *decider) promote() {
 		return
 	}
 	why := because("promote", "the lease of term %d is ours until the deadline", d.lease.Term)
-	d.configure(d.conf("", d.firstSync()), why)
+	d.configure(d.conf(d.handedBy(), d.firstSync()), why) // after a handover as it is: nothing comes any more, and writing it anew is outage
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
-	d.createSlots() // while it promotes; nobody can follow before
+	d.createSlots(false) // while it promotes; nobody can follow before
 }
 
-// handedOver: this term was given by the last holder itself, after a clean stop whose last record is here.
+// handedBy: this term was given by the last holder itself, after a clean stop whose last record is here.
 // A receiver that still runs can get nothing more, and the promotion ends it.
-func (d *decider) handedOver() bool {
-	op := d.v.Store.Operation
-	return op.Active() && op.Kind == OpSwitchover && op.Phase == PhaseStopping && op.To == d.v.Self && op.Term+1 == d.lease.Term && !d.lease.Written
+func (d *decider) handedBy() string {
+	if op := d.v.Store.Operation; op.Active() && op.Kind == OpSwitchover && op.Phase == PhaseStopping && op.To == d.v.Self && op.Term+1 == d.lease.Term && !d.lease.Written {
+		return op.From
+	}
+	return ""
 }
 
 // wroteBefore: a primary that ended, served reads while the store was away, and is promoted in its own term
@@ -80,10 +82,10 @@ func (d *decider) leadPrimary(sync SyncSet) {
 		d.guarded(Step{Kind: StepRoles, Why: because("roles", "pgherd's own roles are missing")})
 	}
 	d.configure(d.primaryConf(sync), d.whyConfigured())
-	d.createSlots()
+	d.createSlots(false)
 	d.dropSlots()
 	d.markGood()
-	if d.inst.CheckpointTimeline != 0 && d.inst.CheckpointTimeline < d.inst.Timeline {
+	if d.inst.CheckpointTimeline != 0 && d.inst.CheckpointTimeline < d.inst.Timeline && d.rewindsAhead() {
 		// pg_rewind on the others reads our timeline from the control file, which a fast
 		// promotion leaves behind until the next checkpoint.
 		d.job(Step{Kind: StepCheckpoint, ID: "timeline", Why: because("checkpoint", "timeline %d must reach the control file before others can rewind", d.inst.Timeline)})
@@ -93,11 +95,23 @@ func (d *decider) leadPrimary(sync SyncSet) {
 	}
 }
 
+// rewindsAhead: a member is here and does not stream, so its data may have to be rewound. Only then is a checkpoint
+// worth what it costs clients, who have just waited for a promotion.
+func (d *decider) rewindsAhead() bool {
+	return slices.ContainsFunc(d.v.Peers, func(p Peer) bool {
+		m, _ := d.member(p.Name)
+		s, _ := d.sender(p.Name)
+		away := !m.Witness && fresh(p) && !s.Streaming
+		return d.sinceOf("away:", p.Name, away) > calmAfter || away && p.Instance.State == StateStopped && p.Instance.Control == "in production"
+	})
+}
+
 // createSlots gives every other data member its slot; a slot whose WAL is gone is
-// dropped first, for it can never be used again.
-func (d *decider) createSlots() {
+// dropped first, for it can never be used again. Early ones are a candidate's, for those who may stream from it
+// before it leads: see loose.
+func (d *decider) createSlots(early bool) {
 	for _, m := range d.v.Store.Members {
-		if m.Name == d.v.Self || m.Witness {
+		if m.Name == d.v.Self || m.Witness || early && (m.Tags.NoSync || m.Tags.NoFailover) {
 			continue
 		}
 		slot, ok := d.slot(spec.SlotName(m.Name))

@@ -1,6 +1,10 @@
 package core
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
 
 // Code names a reason or a condition. Codes are stable: scripts match on them.
 type Code string
@@ -164,3 +168,16 @@ func NewCondition(code Code, since Instant, format string, args ...any) Conditio
 	e := catalogue[code]
 	return Condition{Code: code, Severity: e.severity, Hint: e.hint, Since: since, Text: fmt.Sprintf(format, args...)}
 }
+
+func peerNames(peers []Peer) string {
+	if len(peers) == 0 {
+		return "nobody else heard"
+	}
+	var names []string
+	for _, p := range peers {
+		names = append(names, p.Name+" at "+p.Instance.Position().String())
+	}
+	return strings.Join(names, ", ")
+}
+
+func orNone(text string) string { return cmp.Or(text, "no answer yet") }

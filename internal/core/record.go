@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,6 +273,14 @@ func (o *Operation) MaxWait() time.Duration {
 	return HoldWait
 }
 
+// Timeout is after how long one that does not get past a phase is taken back.
+func (o *Operation) Timeout() time.Duration {
+	if o.TimeoutMS > 0 {
+		return time.Duration(o.TimeoutMS) * time.Millisecond
+	}
+	return opTimeout
+}
+
 // Active says whether the operation has something to do now.
 func (o *Operation) Active() bool {
 	return o != nil && o.Phase != PhaseDone && o.Phase != PhaseAborted && o.Phase != PhaseScheduled
@@ -312,4 +321,13 @@ type DrainRecord struct {
 type PauseRecord struct {
 	By string `json:"by,omitempty"`
 	At string `json:"at,omitempty"`
+}
+
+// Text says what may be lost by a takeover.
+func (l Loss) Text(by string) string {
+	loss := fmt.Sprintf("what %s wrote after it may be lost", l.Member)
+	if n := l.To.Sub(l.From.LSN); n > 0 {
+		loss = fmt.Sprintf("at most %d bytes, and what %s wrote after it, may be lost", n, l.Member)
+	}
+	return fmt.Sprintf("%s took over at %s from %s, whose last published position is %s: %s", by, l.From, l.Member, l.To, loss)
 }

@@ -179,6 +179,9 @@ func (d *decider) rejoin(p Peer) {
 		d.rewindOrClone(p, because("rewind", "the WAL here goes to %s, but %s left timeline %d at %s", last, p.Name, d.inst.CheckpointTimeline, fork))
 	case p.Instance.OldestWAL > last:
 		d.clone(p, because("clone", "the WAL after %s is gone from %s, whose oldest is %s", last, p.Name, p.Instance.OldestWAL))
+	case d.clientsFirst():
+		d.say("clients_first", "this member has handed over, and commits do not wait for it: its start waits until clients are served")
+		d.wakeIn(calmAfter / 2)
 	default:
 		d.startFollowing(because("as_is", "the WAL here ends at %s, before %s left timeline %d", last, p.Name, d.inst.CheckpointTimeline))
 	}
@@ -265,10 +268,15 @@ func (d *decider) followRunning(p Peer) {
 	if fresh(p) && p.Instance.Primary && d.diverged(p) {
 		return
 	}
-	if d.configuredFor(d.lease.Holder) {
+	op := d.v.Store.Operation
+	if next := op.Active() && op.Kind == OpSwitchover && op.To == d.v.Self && op.Phase != PhaseRequested; !d.configuredFor(d.lease.Holder) {
+		if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
+			d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
+		}
+	} else if next {
+		d.createSlots(true) // the others come as soon as the lease is ours
+	} else {
 		d.dropSlots()
-	} else if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
-		d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
 	}
 	d.markGood()
 	broken := d.since("streaming", !d.inst.Streaming)

@@ -59,14 +59,3 @@ func (d *decider) watchLost() {
 		d.putOperation(next, because(CondUnwatched, "%s takes over: the watchdog here is required and lost", who))
 	}
 }
-
-func (d *decider) conditionOfWatchdog() {
-	d.cannotWatch() // remembers since when, in every tick
-	switch w := d.v.Local.Warden.Watchdog; {
-	case d.report.Unwatched && d.v.Local.Warden.Alive:
-		r, _ := find(d.report.Reasons, func(r Reason) bool { return r.Code == CondUnwatched })
-		d.condition(CondUnwatched, "%s", r.Text)
-	case w.State == WatchdogUnavailable: // one that does not exist is nothing to tell of
-		d.condition(CondWatchdog, "the watchdog is not used: %s", w.Text)
-	}
-}

@@ -38,10 +38,7 @@ func (o *Observer) View(ctx context.Context) core.View {
 	if o.Local != nil {
 		wg.Go(func() { o.Local.refresh(ctx) })
 	}
-	patience := peerWait
-	if o.Store.busy() {
-		patience = peerWaitBusy
-	}
+	patience := o.Store.patience()
 	wg.Go(func() { o.Peers.wait(ctx, patience) })
 	wg.Wait()
 

@@ -116,11 +116,17 @@ func (s *StoreSource) Term() uint64 {
 	return s.ledger.Term()
 }
 
-// busy says that an operation is under way, as far as is known.
-func (s *StoreSource) busy() bool {
+// patience is how long a view waits for the answers of the other members.
+func (s *StoreSource) patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ledger.Known().Operation.Active()
+	switch op := s.ledger.Known().Operation; {
+	case !op.Active():
+		return peerWait
+	case op.Kind == core.OpSwitchover && op.To == s.Self && op.Phase != core.PhaseRequested:
+		return 0 // what makes it the next primary is in the store and in its own server, and clients are held
+	}
+	return peerWaitBusy
 }
 
 func (s *StoreSource) view() core.StoreView {

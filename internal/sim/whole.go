@@ -96,6 +96,7 @@ func (w *World) rest(a *agent, plan core.Plan) {
 	for _, s := range plan.Steps {
 		switch {
 		case s.Kind == core.StepPutLease, s.Why.Code == "request_late": // a write may land at any time; it is cleared away
+		case s.Why.Code == "certified": // once for each, and 10 s after an agent that has just started has heard of it
 		case s.Why.Code == "retention" && s.ID != a.overdue: // its time has come; once is enough
 			a.overdue = s.ID
 		default:
