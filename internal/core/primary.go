@@ -44,7 +44,7 @@ func (d *decider) promote() {
 	d.configure(d.conf(d.handedBy(), d.firstSync()), why) // after a handover as it is: nothing comes any more, and writing it anew is outage
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
-	d.createSlots(false) // while it promotes; nobody can follow before
+	d.createSlots() // while it promotes, and not before: who streams already judges commits by older settings
 }
 
 // handedBy: this term was given by the last holder itself, after a clean stop whose last record is here.
@@ -82,7 +82,7 @@ func (d *decider) leadPrimary(sync SyncSet) {
 		d.guarded(Step{Kind: StepRoles, Why: because("roles", "pgherd's own roles are missing")})
 	}
 	d.configure(d.primaryConf(sync), d.whyConfigured())
-	d.createSlots(false)
+	d.createSlots()
 	d.dropSlots()
 	d.markGood()
 	if d.inst.CheckpointTimeline != 0 && d.inst.CheckpointTimeline < d.inst.Timeline && d.rewindsAhead() {
@@ -107,11 +107,10 @@ func (d *decider) rewindsAhead() bool {
 }
 
 // createSlots gives every other data member its slot; a slot whose WAL is gone is
-// dropped first, for it can never be used again. Early ones are a candidate's, for those who may stream from it
-// before it leads: see loose.
-func (d *decider) createSlots(early bool) {
+// dropped first, for it can never be used again.
+func (d *decider) createSlots() {
 	for _, m := range d.v.Store.Members {
-		if m.Name == d.v.Self || m.Witness || early && (m.Tags.NoSync || m.Tags.NoFailover) {
+		if m.Name == d.v.Self || m.Witness {
 			continue
 		}
 		slot, ok := d.slot(spec.SlotName(m.Name))

@@ -268,15 +268,10 @@ func (d *decider) followRunning(p Peer) {
 	if fresh(p) && p.Instance.Primary && d.diverged(p) {
 		return
 	}
-	op := d.v.Store.Operation
-	if next := op.Active() && op.Kind == OpSwitchover && op.To == d.v.Self && op.Phase != PhaseRequested; !d.configuredFor(d.lease.Holder) {
-		if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
-			d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
-		}
-	} else if next {
-		d.createSlots(true) // the others come as soon as the lease is ours
-	} else {
+	if d.configuredFor(d.lease.Holder) {
 		d.dropSlots()
+	} else if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
+		d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
 	}
 	d.markGood()
 	broken := d.since("streaming", !d.inst.Streaming)
