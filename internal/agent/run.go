@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/privilege"
-	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // ErrRunning: another agent runs on the same state directory.
@@ -24,13 +24,14 @@ var ErrRunning = errors.New("another pgherd runs on this state directory")
 // directory. When ctx ends it stops PostgreSQL (a primary hands over first, when it
 // can); on SIGUSR2, or with DetachOnExit, it leaves PostgreSQL running under the warden.
 func Run(ctx context.Context, o Options) error {
-	if err := dropPrivileges(o.Config); err != nil {
+	// Neither the agent nor PostgreSQL runs as root. The owner of the state directory is who init or join chose.
+	if err := privilege.BecomeOwner(o.Config.StateDir, o.Config.VIP.Interface != ""); err != nil {
 		return err
 	}
 	if err := privilege.Confine(); err != nil {
 		o.Log.Error("capabilities", "error", err)
 	}
-	forgetPG()
+	postgres.ForgetVariables()
 	id, err := LoadIdentity(o.Config.StateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s belongs to no cluster yet: `pgherd init` makes one, `pgherd join` joins one", o.Config.StateDir)
@@ -96,35 +97,4 @@ func lockState(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("%w: %s", ErrRunning, dir)
 	}
 	return f, nil
-}
-
-// dropPrivileges: neither the agent nor PostgreSQL runs as root. The owner of the
-// state directory is who init or join chose. The binary is executed anew, so that
-// nothing of root's is left in the process, but for two capabilities where the member is to bear
-// the virtual address: see package privilege.
-func dropPrivileges(c spec.Member) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	stateDir := c.StateDir
-	info, err := os.Stat(stateDir)
-	if err != nil {
-		return fmt.Errorf("the state directory cannot be read: %w", err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if owner.Uid == 0 {
-		return fmt.Errorf("%s belongs to root, and PostgreSQL refuses to run as root; chown it to the user that is to run pgherd", stateDir)
-	}
-	become := func() error {
-		return errors.Join(syscall.Setgroups(groupsOf(owner.Uid, owner.Gid)), syscall.Setgid(int(owner.Gid)), syscall.Setuid(int(owner.Uid)))
-	}
-	if c.VIP.Interface != "" {
-		err = privilege.BecomeKeeping(become)
-	} else {
-		err = become()
-	}
-	if err != nil {
-		return fmt.Errorf("becoming the owner of %s: %w", stateDir, err)
-	}
-	return fmt.Errorf("executing pgherd as the owner of %s: %w", stateDir, syscall.Exec(selfExe, os.Args, environment(owner.Uid)))
 }
