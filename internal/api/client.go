@@ -186,7 +186,7 @@ func (c *Client) Resume(ctx context.Context) (a Accepted, err error) {
 
 // Token makes a join token.
 func (c *Client) Token(ctx context.Context, lifetime time.Duration, witness bool) (a TokenAnswer, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/tokens", TokenRequest{spec.Duration(lifetime), witness}, &a)
+	err = c.call(ctx, http.MethodPost, "/v1/tokens", TokenRequest{Lifetime: spec.Duration(lifetime), Witness: witness}, &a)
 	return a, err
 }
 

@@ -25,6 +25,7 @@ const (
 type joining struct {
 	*Server
 	JoinRequest
+	prefix   string // of the token's key
 	v        core.StoreView
 	snapshot store.Snapshot
 	token    pki.Token
@@ -34,7 +35,7 @@ type joining struct {
 // postJoin takes a slot only for who has sent everything and named a token that there is:
 // half-open connections and guesses must not keep an honest join out.
 func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
-	j := &joining{Server: s}
+	j := &joining{Server: s, prefix: records.TokenPrefix}
 	if err := body(r, &j.JoinRequest); err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func tokenProblem(err error) error {
 }
 
 func (j *joining) checkToken(context.Context) error {
-	e, ok := j.snapshot.Entries[records.TokenPrefix+j.token.ID]
+	e, ok := j.snapshot.Entries[j.prefix+j.token.ID]
 	if ok {
 		if err := json.Unmarshal(e.Value, &j.record); err != nil {
 			return err
@@ -148,6 +149,9 @@ func (j *joining) checkName(context.Context) error {
 	}
 	if _, err := member(j.v, j.Name); err == nil {
 		return refuse(http.StatusConflict, "name_taken", "choose another --name, or `pgherd remove "+j.Name+"` if that member is gone for good", "a member is called %s already", j.Name)
+	}
+	if _, ok := j.snapshot.Entries[keyPoolerHost+j.Name]; ok {
+		return refuse(http.StatusConflict, "name_taken", "choose another --name, or `pgherd pooler remove "+j.Name+"` if that host is gone for good", "a host that only pools is called %s already", j.Name)
 	}
 	return nil
 }
@@ -237,7 +241,7 @@ func (j *joining) spent(err error) error {
 }
 
 func (j *joining) spendToken(ctx context.Context) error {
-	key := records.TokenPrefix + j.token.ID
+	key := j.prefix + j.token.ID
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	_, err := records.Put(ctx, j.b.Store, key, j.record.Use(j.Name, j.b.Now()), j.snapshot.Entries[key].Revision)

@@ -27,6 +27,7 @@ const (
 	CodeUnavailable    = "store_unavailable"
 	CodeForbidden      = "forbidden"
 	CodeBadRequest     = "bad_request"
+	CodeConflict       = "conflict"
 	CodeTokenSpent     = "token_spent" // a join failed after its token was spent
 )
 
@@ -65,7 +66,7 @@ func writeProblem(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrConflict):
-		return refuse(http.StatusConflict, "conflict", "look at the new state, then repeat the command if it is still wanted", "someone else changed the record at the same moment")
+		return refuse(http.StatusConflict, CodeConflict, "look at the new state, then repeat the command if it is still wanted", "someone else changed the record at the same moment")
 	case errors.Is(err, store.ErrUnavailable):
 		return refuse(http.StatusGatewayTimeout, CodeUnknownOutcome, "`pgherd status` and `pgherd events` show whether it took effect", "the store did not answer in time: %v", err)
 	}

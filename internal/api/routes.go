@@ -33,6 +33,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE /v1/members/{name}/drain":  s.deleteDrain,
 		"POST /v1/members/{name}/requests": s.postRequest,
 		"DELETE /v1/members/{name}":        s.deleteMember,
+		"DELETE /v1/poolers/{name}":        s.deletePooler,
 		"GET /v1/forks":                    s.getForks,
 
 		"GET /v1/members/{name}/forks/{id}":    s.getFork,
@@ -44,7 +45,13 @@ func (s *Server) routes() http.Handler {
 	} {
 		mux.HandleFunc(pattern, s.trusted(f))
 	}
+	mux.HandleFunc("GET "+PoolerStatePath, s.asPooler(s.getPoolerState))
+	mux.HandleFunc("PUT "+PoolerRecordPath, s.asPooler(s.putPoolerRecord))
+	mux.HandleFunc("DELETE "+PoolerRecordPath, s.asPooler(s.deletePoolerRecord))
+	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
+	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
+	mux.HandleFunc("POST /v1/poolers/join", s.open(s.postPoolerJoin))
 	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))
 	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
 		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)

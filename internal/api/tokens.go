@@ -19,6 +19,7 @@ const (
 
 	tokenMember  = "member"
 	tokenWitness = "witness"
+	tokenPooler  = "pooler"
 )
 
 func (s *Server) postToken(r *http.Request, _ string) (any, error) {
@@ -38,19 +39,24 @@ func (s *Server) postToken(r *http.Request, _ string) (any, error) {
 		return nil, err
 	}
 	s.forgetTokens(r.Context(), snapshot)
-	return s.newToken(r.Context(), lifetime, request.Witness)
+	return s.newToken(r.Context(), lifetime, request)
 }
 
-func (s *Server) newToken(ctx context.Context, lifetime time.Duration, witness bool) (any, error) {
-	kind := tokenMember
-	if witness {
+func (s *Server) newToken(ctx context.Context, lifetime time.Duration, request TokenRequest) (any, error) {
+	kind, prefix := tokenMember, records.TokenPrefix
+	switch {
+	case request.Witness && request.Pooler:
+		return nil, badRequest("a token is for a witness or for a pooler")
+	case request.Witness:
 		kind = tokenWitness
+	case request.Pooler:
+		kind, prefix = tokenPooler, poolerTokenPrefix
 	}
 	text, record, err := pki.NewToken(s.ca.Fingerprint(), s.b.Now(), lifetime, kind)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.put(ctx, records.TokenPrefix+record.ID, record, 0); err != nil {
+	if err := s.put(ctx, prefix+record.ID, record, 0); err != nil {
 		return nil, err
 	}
 	return TokenAnswer{Token: text, ID: record.ID, Expires: record.Expires.Format(time.RFC3339), Address: s.b.Config.AdvertisedAPI()}, nil
@@ -60,7 +66,7 @@ func (s *Server) newToken(ctx context.Context, lifetime time.Duration, witness b
 func (s *Server) forgetTokens(ctx context.Context, snapshot store.Snapshot) {
 	for key, e := range snapshot.Entries {
 		var record pki.TokenRecord
-		if strings.HasPrefix(key, records.TokenPrefix) && json.Unmarshal(e.Value, &record) == nil && s.b.Now().Sub(record.Expires) > tokenKept {
+		if (strings.HasPrefix(key, records.TokenPrefix) || strings.HasPrefix(key, poolerTokenPrefix)) && json.Unmarshal(e.Value, &record) == nil && s.b.Now().Sub(record.Expires) > tokenKept {
 			_ = s.delete(ctx, key, e.Revision)
 		}
 	}

@@ -169,6 +169,7 @@ type Accepted struct {
 type TokenRequest struct {
 	Lifetime spec.Duration `json:"lifetime"`
 	Witness  bool          `json:"witness,omitempty"`
+	Pooler   bool          `json:"pooler,omitempty"` // for a host that only pools
 }
 
 // TokenAnswer holds a new token: the only moment at which it is seen.

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -43,6 +44,35 @@ func (ca *CA) SignPooler(csrPEM []byte, name string, hosts []string, now time.Ti
 		DNSNames:    dns,
 		IPAddresses: ips,
 	}, public, now, lifetime)
+}
+
+// SavePooler writes what such a host got when it joined: the CA's certificate, which must be the one that the token
+// named (ErrWrongCA), and its own pair.
+func SavePooler(d Dir, fingerprint [32]byte, caPEM, certPEM, keyPEM []byte) error {
+	ca, err := parseCACert(caPEM)
+	if err != nil {
+		return err
+	}
+	if sha256.Sum256(ca.Raw) != fingerprint {
+		return ErrWrongCA
+	}
+	cert, err := parseCert(certPEM)
+	if err == nil {
+		err = cert.CheckSignatureFrom(ca)
+	}
+	if err == nil {
+		_, err = certPooler(cert, ca.URIs[0].Host)
+	}
+	if err != nil {
+		return fmt.Errorf("pki: the certificate that the cluster gave: %w", err)
+	}
+	if err := makeDir(string(d), owner{}); err != nil {
+		return fmt.Errorf("pki: %w", err)
+	}
+	if err := SaveNode(d, certPEM, keyPEM); err != nil {
+		return err
+	}
+	return writeFile(d.CACert(), caPEM, owner{}) // last: it says that all is there
 }
 
 // reserved: host names compare without regard to case, and a final dot means nothing.

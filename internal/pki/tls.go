@@ -29,7 +29,7 @@ func ServerTLS(d Dir, need ClientAuth) (*tls.Config, error) {
 	if need != ClientNone && need != ClientOptional && need != ClientRequired {
 		return nil, fmt.Errorf("pki: client authentication %s does not verify", need)
 	}
-	files, err := openKeyFiles(d)
+	files, err := openKeyFiles(d, certMember)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,13 @@ func ServerTLS(d Dir, need ClientAuth) (*tls.Config, error) {
 // ClientTLS calls other members with this member's certificate, TLS 1.3 only. The
 // server must be a member of this cluster (by its URI) and be the host that was
 // dialled (by its host names). A renewed certificate is used by the next handshake.
-func ClientTLS(d Dir) (*tls.Config, error) {
-	files, err := openKeyFiles(d)
+func ClientTLS(d Dir) (*tls.Config, error) { return clientTLS(d, certMember) }
+
+// PoolerTLS is ClientTLS for a host that only pools, whose directory has no CA key.
+func PoolerTLS(d Dir) (*tls.Config, error) { return clientTLS(d, certPooler) }
+
+func clientTLS(d Dir, own identity) (*tls.Config, error) {
+	files, err := openKeyFiles(d, own)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +125,10 @@ type keyFiles struct {
 	info os.FileInfo
 }
 
-func openKeyFiles(d Dir) (*keyFiles, error) {
+// identity reads a name from a certificate of one kind.
+type identity func(cert *x509.Certificate, clusterID string) (string, error)
+
+func openKeyFiles(d Dir, own identity) (*keyFiles, error) {
 	data, err := os.ReadFile(d.CACert())
 	if err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
@@ -135,7 +143,7 @@ func openKeyFiles(d Dir) (*keyFiles, error) {
 	if _, err := f.pair(); err != nil {
 		return nil, err
 	}
-	if _, err := certMember(f.cert.Leaf, f.clusterID); err != nil {
+	if _, err := own(f.cert.Leaf, f.clusterID); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.NodeCert(), err)
 	}
 	return f, nil

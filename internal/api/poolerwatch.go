@@ -1,0 +1,89 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/store/records"
+)
+
+// A stream of PoolerWatchPath says nothing but that something has changed: what is so, the host asks then. It is
+// shorter of breath than members' WatchPath, because a handover waits for who has not heard of it.
+const (
+	poolerAlive  = 2 * time.Second // between comments
+	poolerSilent = 5 * time.Second // after which the host takes the stream for dead
+)
+
+const poolerNews = "data: changed\n\n"
+
+func (s *Server) getPoolerWatch(w http.ResponseWriter, r *http.Request) {
+	if _, _, _, err := s.pooler(r); err != nil {
+		asProblem(err).write(w)
+		return
+	}
+	watcher, _, err := s.hub.join("") // counts with the others, and ends when the server stops
+	if err != nil {
+		asProblem(err).write(w)
+		return
+	}
+	defer s.hub.leave(watcher)
+	hints := s.b.Store.Watch(r.Context(), func(key string) bool { return !strings.HasPrefix(key, records.PoolerPrefix) })
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	stream := &stream{w: w, control: http.NewResponseController(w)}
+	_ = stream.control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
+	alive := time.NewTicker(poolerAlive)
+	defer alive.Stop()
+	for text := poolerNews; stream.send(text) == nil; {
+		var open bool
+		select {
+		case _, open = <-hints:
+			text = poolerNews
+		case _, open = <-watcher.events:
+			text = poolerNews
+		case <-alive.C:
+			text, open = ": alive\n\n", true
+		case <-r.Context().Done():
+		}
+		if !open {
+			return
+		}
+	}
+}
+
+// PoolerWatch calls f whenever something may have changed, until ctx or the stream ends.
+func (c *Client) PoolerWatch(ctx context.Context, f func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silent := time.AfterFunc(poolerSilent, cancel)
+	defer silent.Stop()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+PoolerWatchPath, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return c.sendError(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, answerBytesMax))
+		return c.decode(answer, text, nil)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		silent.Reset(poolerSilent)
+		if strings.HasPrefix(lines.Text(), "data:") {
+			f()
+		}
+	}
+	if err = lines.Err(); err == nil {
+		err = io.EOF
+	}
+	return fmt.Errorf("%s: the watch ended: %w", c.where, err)
+}
