@@ -110,6 +110,8 @@ var importRules = []imported{
 		why:   "where clients are sent, and for how long they are held, is decided from data alone, so that each rule of it can be tested without a pooler"},
 	{dirs: []string{"internal/endpoint"}, paths: []string{module + "/internal/agent", module + "/internal/cli", module + "/internal/api", module + "/internal/act", module + "/internal/observe", module + "/internal/warden"},
 		why: "endpoints run on hosts without a server of their own, too: they may know the store, members and poolers, and nothing of the agent's parts"},
+	{dirs: []string{"internal/poolerhost"}, paths: []string{module + "/internal/agent", module + "/internal/cli", module + "/internal/act", module + "/internal/observe", module + "/internal/warden", module + "/internal/route", module + "/internal/store/etcd", module + "/internal/store/embed", module + "/internal/store/mem"},
+		why: "a host that only pools has no store, no server and no say in where clients go: what it may know of the cluster, the members' API tells it"},
 	{dirs: []string{"internal/replay"}, paths: []string{"net", "os", "context", "log", "math/rand", "syscall", module + "/internal"},
 		allow: []string{module + "/internal/core", module + "/internal/invariant", module + "/internal/journal"},
 		why:   "a decision that is made again must depend on the journal alone"},

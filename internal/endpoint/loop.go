@@ -95,6 +95,9 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) Stop(ctx context.Context) error {
 	err := l.recorder.remove(ctx, l.c.Name)
 	for _, d := range []*driver{l.rw, l.ro} {
+		if d.p == nil { // Run ended before it had looked what is there
+			d.adopt(ctx)
+		}
 		if e := d.end(ctx); err == nil {
 			err = e
 		}

@@ -30,7 +30,8 @@ type member struct {
 	name, dir, config    string
 	pg, api, peer, store int
 	ip                   string
-	rw, ro               int // of the endpoints; 0: none
+	rw, ro               int  // of the endpoints; 0: none
+	pooler               bool // a host that only pools; it is not among members
 	agent                *exec.Cmd
 	ended                chan struct{} // closed when agent ended
 }
@@ -184,7 +185,11 @@ func (m *member) start(extra ...string) {
 		m.c.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(exe, append([]string{"run", "--config", m.config}, extra...)...)
+	args := []string{"run", "--config", m.config}
+	if m.pooler {
+		args = append([]string{"pooler"}, args...)
+	}
+	cmd := exec.Command(exe, append(args, extra...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
