@@ -72,6 +72,14 @@ find_pgbouncer() {
 	as_root scripts/pgbouncer.sh
 }
 
+# The real HAProxy asks the members' health in a test. Debian's package starts a server of its own that listens nowhere.
+find_haproxy() {
+	command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] && return
+	say "installing HAProxy"
+	refresh HAProxy
+	install haproxy
+}
+
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
 find_lab_tools() {
 	local missing=()
@@ -90,6 +98,7 @@ find_lab_tools() {
 find_go
 find_postgres
 find_pgbouncer
+find_haproxy
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

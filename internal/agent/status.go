@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/health"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/warden"
@@ -69,4 +70,10 @@ func (a *Agent) statuses() map[string]peer.Status {
 	all := a.observer.Peers.Statuses()
 	all[a.o.Config.Name] = a.status()
 	return all
+}
+
+// health is what load balancers are answered by: this process's own last decision, never one from a journal.
+func (a *Agent) health() health.Facts {
+	e := a.latest()
+	return health.Facts{Now: warden.BootNow(), Decided: e.View.Now, View: e.View, Report: e.Report}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/forks"
+	"github.com/pgherd/pgherd/internal/health"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
@@ -34,6 +35,9 @@ type Backend struct {
 	// Status is what this member says of itself, from memory: it is asked once a
 	// second by each other member.
 	Status func() peer.Status
+
+	// Health is what load balancers are answered by, from memory. nil: nothing is known.
+	Health func() health.Facts
 
 	// Members gives the last answers of all members, this one included, by name. A
 	// member whose newest answer is too old to speak for now must be left out: it is
@@ -82,6 +86,9 @@ func (b Backend) withDefaults() Backend {
 	}
 	if b.Status == nil {
 		b.Status = func() peer.Status { return peer.Status{Name: b.Name} }
+	}
+	if b.Health == nil {
+		b.Health = func() health.Facts { return health.Facts{} }
 	}
 	if b.Members == nil {
 		b.Members = func() map[string]peer.Status { return map[string]peer.Status{b.Name: b.Status()} }

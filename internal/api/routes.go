@@ -50,6 +50,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("DELETE "+PoolerRecordPath, s.asPooler(s.deletePoolerRecord))
 	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
 	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
+	s.healthRoutes(mux)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
 	mux.HandleFunc("POST /v1/poolers/join", s.open(s.postPoolerJoin))
 	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))

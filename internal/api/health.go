@@ -1,0 +1,39 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/pgherd/pgherd/internal/health"
+)
+
+// healthRoutes are what load balancers ask: 200 or 503 and no word more, for anybody, as whoever may connect to
+// PostgreSQL can find out as much. A query that cannot be read is 400: no load balancer takes that for a yes.
+func (s *Server) healthRoutes(mux *http.ServeMux) {
+	for _, path := range health.Paths() {
+		pattern := path
+		if path == "/" {
+			pattern = "/{$}"
+		}
+		for _, method := range healthMethods { // HEAD comes with GET
+			mux.HandleFunc(method+" "+pattern, func(w http.ResponseWriter, r *http.Request) { s.getHealth(w, r, path) })
+		}
+	}
+}
+
+var healthMethods = []string{http.MethodGet, http.MethodOptions}
+
+func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, path string) {
+	yes, err := health.Answer(path, r.URL.Query(), s.b.Health())
+	w.Header().Set("Cache-Control", "no-store")
+	switch {
+	case err != nil:
+		asProblem(badRequest("%v", err)).write(w)
+		return
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", strings.Join(append([]string{http.MethodHead}, healthMethods...), ", "))
+	}
+	if w.Header().Set("Content-Length", "0"); !yes {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
