@@ -186,6 +186,7 @@ func (d *decider) configure(c Conf, why Reason) {
 		// after PostgreSQL has stopped to wait for it. A renewal that succeeds rules that out.
 		d.putRenewal(d.lease.Sync, because("renew", "the sync set is confirmed before PostgreSQL is told another"))
 	}
+	d.mem.Proof = SyncProof{} // what is seen in effect now may be from before what was written last, and come again after this
 	d.do(Step{Kind: StepConfigure, Conf: &c, Why: why})
 }
 
