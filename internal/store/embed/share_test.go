@@ -18,7 +18,7 @@ func TestDamagedShareIsRecognised(t *testing.T) {
 		at            int64
 		bytes         int
 	}{
-		{"log", "member/wal/*.wal", 100, 8}, // within a record: what looks like a torn end is mended by etcd
+		{"log", "member/wal/*.wal", 100, 8},            // within a record: what looks like a torn end is mended by etcd
 		{"database", "member/snap/db", 8 << 10, toEnd}, // all but the two meta pages: which others are in use depends on the history
 		{"database header", "member/snap/db", 0, 8 << 10},
 	} {
