@@ -154,7 +154,7 @@ func (d *decider) outranked(heard []Peer) bool {
 	mine, better := d.inst.Position(), 0
 	for _, p := range heard {
 		m, ok := d.member(p.Name)
-		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell || d.tooFarBehind(p.Instance.Position().LSN) > 0 {
+		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell || !(d.lease.Written && p.Instance.Timeline >= d.lease.Timeline) && d.tooFarBehind(p.Instance.Position().LSN) > 0 {
 			continue
 		}
 		switch p.Instance.Position().Compare(mine) {

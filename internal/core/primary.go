@@ -50,7 +50,7 @@ func (d *decider) promote() {
 // handedBy: this term was given by the last holder itself, after a clean stop whose last record is here.
 // A receiver that still runs can get nothing more, and the promotion ends it.
 func (d *decider) handedBy() string {
-	if op := d.v.Store.Operation; op.Active() && op.Kind == OpSwitchover && op.Phase == PhaseStopping && op.To == d.v.Self && op.Term+1 == d.lease.Term && !d.lease.Written {
+	if op := d.v.Store.Operation; op.Active() && op.Kind == OpSwitchover && op.Phase == PhaseStopping && op.To == d.v.Self && op.Term+1 == d.lease.Term && op.From == d.inst.Follows && !d.lease.Written {
 		return op.From
 	}
 	return ""

@@ -98,7 +98,7 @@ func (f *found) syncSet(d *Decision) {
 		switch {
 		case s.Kind == core.StepPutLease && s.Lease != nil && s.Lease.Holder == v.Self && !s.Lease.Released:
 			r = s.Lease.Sync
-		case s.Kind == core.StepConfigure && s.Conf != nil && s.Conf.Follow == "" && (v.Local.Instance.Primary || promotes(d.Plan)):
+		case s.Kind == core.StepConfigure && s.Conf != nil && (v.Local.Instance.Primary || promotes(d.Plan)):
 			if !within(s.Conf.Sync, r) {
 				f.add("I5", "commits are to wait for any %d of %v, the lease promises any %d of %v", s.Conf.Sync.K, s.Conf.Sync.Members, r.K, r.Members)
 			}
