@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgherd/pgherd/bench/pgbench"
 	"github.com/pgherd/pgherd/internal/demo"
+	"github.com/pgherd/pgherd/internal/endpoint/host"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/pooler"
 	"github.com/pgherd/pgherd/internal/postgres"
@@ -105,18 +106,12 @@ func (b *byHand) takePooler(ctx context.Context) (err error) {
 	return b.pool.Ensure(ctx, []pooler.Target{b.primary.target()})
 }
 
-// pooler is the same as the agent's: see internal/agent.
+// pooler is the same as the agent's.
 func (s *server) pooler(c *demo.Cluster, readOnly bool) (*pooler.PgBouncer, error) {
-	dir, port, rules := "rw", c.PortsOf(s.name).RW, spec.DefaultPooler()
-	if readOnly {
-		dir, port = "ro", c.PortsOf(s.name).RO
-	}
-	return pooler.New(pooler.Config{
-		Dir: c.EndpointDir(s.name, dir), Listen: net.JoinHostPort(address, strconv.Itoa(port)), ReadOnly: readOnly,
-		CertFile: s.keys.NodeCert(), KeyFile: s.keys.NodeKey(), CAFile: s.keys.CACert(),
-		AuthUser: postgres.RolePooler, AuthDB: postgres.PoolerDatabase, AuthQuery: postgres.PoolerQuery,
-		Settings: pooler.Settings{Mode: string(rules.Mode), PoolSize: rules.PoolSize, MaxServers: rules.MaxServers, MaxClients: rules.MaxClients, QueryWait: rules.QueryWait.D()},
-	})
+	at := func(port int) string { return net.JoinHostPort(address, strconv.Itoa(port)) }
+	ports := c.PortsOf(s.name)
+	h := host.Host{Name: s.name, StateDir: c.StateDir(s.name), PKI: s.keys, RW: at(ports.RW), RO: at(ports.RO)}
+	return h.PgBouncer(readOnly, spec.DefaultPooler())
 }
 
 func (b *byHand) other(s *server) *server {

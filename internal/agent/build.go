@@ -210,17 +210,10 @@ func (a *Agent) latest() journal.Entry {
 func (a *Agent) source(member string) (postgres.Source, bool) {
 	for _, m := range a.latest().View.Store.Members {
 		if m.Name == member && !m.Witness {
-			return a.sourceOf(m), true
+			return a.host().Source(m), true
 		}
 	}
 	return postgres.Source{}, false
-}
-
-func (a *Agent) sourceOf(m core.MemberRecord) postgres.Source {
-	return postgres.Source{
-		Host: m.Address, Port: m.PGPort, TLSName: m.Name, AppName: a.o.Config.Name,
-		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
-	}
 }
 
 // listening fills in listen_addresses: the member's own address and this machine.
@@ -238,7 +231,7 @@ func listening(c spec.Member) spec.Member {
 func RecordOf(c spec.Member, ordinal int) core.MemberRecord {
 	m := core.MemberRecord{
 		Name: c.Name, Ordinal: ordinal, Address: c.Address, Witness: c.Witness, Tags: c.Tags,
-		APIPort: portOf(c.Listen.API), PeerPort: portOf(c.Listen.Peer), StorePort: portOf(c.Listen.Store),
+		APIPort: spec.PortOf(c.Listen.API), PeerPort: spec.PortOf(c.Listen.Peer), StorePort: spec.PortOf(c.Listen.Store),
 	}
 	if !c.Witness {
 		m.PGPort = c.Postgres.Port
@@ -246,14 +239,8 @@ func RecordOf(c spec.Member, ordinal int) core.MemberRecord {
 	return m
 }
 
-func portOf(hostport string) int {
-	_, port, _ := net.SplitHostPort(hostport)
-	n, _ := strconv.Atoi(port)
-	return n
-}
-
 func advertise(address, listen string) string {
-	return "https://" + net.JoinHostPort(address, strconv.Itoa(portOf(listen)))
+	return "https://" + net.JoinHostPort(address, strconv.Itoa(spec.PortOf(listen)))
 }
 
 func peerURL(m core.MemberRecord) string {

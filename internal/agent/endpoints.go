@@ -3,13 +3,11 @@ package agent
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/endpoint"
-	"github.com/pgherd/pgherd/internal/pooler"
-	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/endpoint/host"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -33,9 +31,9 @@ func (a *Agent) buildEndpoints() {
 		return
 	}
 	a.endpoints = &endpoints{loop: endpoint.New(endpoint.Config{
-		Name: c.Name, Address: c.Address, RWPort: portOf(c.Listen.RW), ROPort: portOf(c.Listen.RO), Member: true,
+		Name: c.Name, Address: c.Address, RWPort: spec.PortOf(c.Listen.RW), ROPort: spec.PortOf(c.Listen.RO), Member: true,
 		Source: endpoint.StoreSource{Store: a.store, Self: c.Name, Check: a.believed},
-		Dial:   a.dialProbe, Open: a.openPooler, Now: warden.BootNow, Log: a.o.Log,
+		Dial:   a.host().Dial, Open: a.host().Open, Now: warden.BootNow, Log: a.o.Log,
 	})}
 }
 
@@ -50,30 +48,10 @@ func (a *Agent) believed(s store.Snapshot, v core.StoreView) error {
 	return nil
 }
 
-func (a *Agent) dialProbe(ctx context.Context, m core.MemberRecord) (endpoint.Session, error) {
-	p, err := postgres.OpenRecoveryProbe(ctx, a.sourceOf(m))
-	if err != nil { // not p itself: it would be an interface that is not nil
-		return nil, err
-	}
-	return p, nil
-}
-
-func (a *Agent) openPooler(readOnly bool, r spec.Pooler) (pooler.Pooler, error) {
+// host is this machine, as endpoints and standbys need it.
+func (a *Agent) host() host.Host {
 	c := a.o.Config
-	if _, _, err := pooler.Find(c.Pooler.Bin); err != nil {
-		return nil, err
-	}
-	dir, listen := "rw", c.Listen.RW
-	if readOnly {
-		dir, listen = "ro", c.Listen.RO
-	}
-	return pooler.New(pooler.Config{
-		Bin: c.Pooler.Bin, Dir: filepath.Join(c.StateDir, "pooler", dir), Listen: listen, ReadOnly: readOnly,
-		CertFile: a.pki.NodeCert(), KeyFile: a.pki.NodeKey(), CAFile: a.pki.CACert(),
-		AuthUser: postgres.RolePooler, AuthDB: postgres.PoolerDatabase, AuthQuery: postgres.PoolerQuery,
-		Settings: pooler.Settings{Mode: string(r.Mode), PoolSize: r.PoolSize, MaxServers: r.MaxServers, MaxClients: r.MaxClients, QueryWait: r.QueryWait.D()},
-		Log:      a.o.Log,
-	})
+	return host.Host{Name: c.Name, StateDir: c.StateDir, PKI: a.pki, Bin: c.Pooler.Bin, RW: c.Listen.RW, RO: c.Listen.RO, Log: a.o.Log}
 }
 
 // begin gives what runs them until ctx ends, or stop is called.

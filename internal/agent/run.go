@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -15,10 +14,8 @@ import (
 
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/privilege"
+	"github.com/pgherd/pgherd/internal/statedir"
 )
-
-// ErrRunning: another agent runs on the same state directory.
-var ErrRunning = errors.New("another pgherd runs on this state directory")
 
 // Run is the agent until ctx ends. As root it first becomes the owner of the state
 // directory. When ctx ends it stops PostgreSQL (a primary hands over first, when it
@@ -43,7 +40,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("%s is the state of member %s, but the configuration is for %s", o.Config.StateDir, id.Member, o.Config.Name)
 	}
 	footprint()
-	lock, err := lockState(o.Config.StateDir)
+	lock, err := statedir.Lock(o.Config.StateDir)
 	if err != nil {
 		return err
 	}
@@ -83,18 +80,4 @@ func footprint() {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(50)
 	time.AfterFunc(20*time.Second, debug.FreeOSMemory) // what only the start needed
-}
-
-// lockState lets one agent run per state directory; the kernel lets go of it at the
-// agent's end, however it ends.
-func lockState(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: %s", ErrRunning, dir)
-	}
-	return f, nil
 }

@@ -2,32 +2,27 @@ package poolerhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/endpoint"
+	endpointhost "github.com/pgherd/pgherd/internal/endpoint/host"
 	"github.com/pgherd/pgherd/internal/pki"
-	"github.com/pgherd/pgherd/internal/pooler"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/privilege"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/statedir"
 )
 
 // stopMax bounds the end of the endpoints.
 const stopMax = 5 * time.Second
-
-// ErrRunning: another process runs on the same state directory.
-var ErrRunning = errors.New("another pgherd runs on this state directory")
 
 // Options are of Run.
 type Options struct {
@@ -63,7 +58,7 @@ func Run(ctx context.Context, o Options) error {
 	if id.Pooler != o.Config.Name {
 		return fmt.Errorf("%s is the state of %s, but the configuration is for %s", o.Config.StateDir, id.Pooler, o.Config.Name)
 	}
-	lock, err := lockState(o.Config.StateDir)
+	lock, err := statedir.Lock(o.Config.StateDir)
 	if err != nil {
 		return err
 	}
@@ -92,9 +87,10 @@ func newHost(o Options, id Identity, removed func()) (*host, error) {
 		}
 	}, removed)
 	c := o.Config
+	here := endpointhost.Host{Name: c.Name, StateDir: c.StateDir, PKI: h.pki, Bin: c.Pooler.Bin, RW: c.Listen.RW, RO: c.Listen.RO, Log: o.Log}
 	h.loop = endpoint.New(endpoint.Config{
-		Name: c.Name, Address: c.Address, RWPort: portOf(c.Listen.RW), ROPort: portOf(c.Listen.RO),
-		Source: h.source, Dial: h.dial, Open: h.open, Now: o.Now, Log: o.Log,
+		Name: c.Name, Address: c.Address, RWPort: spec.PortOf(c.Listen.RW), ROPort: spec.PortOf(c.Listen.RO),
+		Source: h.source, Dial: here.Dial, Open: here.Open, Now: o.Now, Log: o.Log,
 	})
 	return h, nil
 }
@@ -136,52 +132,4 @@ func (h *host) stop(removed bool) error {
 		h.o.Log.Warn("the endpoints did not end as they should", "error", err)
 	}
 	return nil
-}
-
-func (h *host) dial(ctx context.Context, m core.MemberRecord) (endpoint.Session, error) {
-	p, err := postgres.OpenRecoveryProbe(ctx, postgres.Source{
-		Host: m.Address, Port: m.PGPort, TLSName: m.Name, AppName: h.o.Config.Name,
-		CertFile: h.pki.NodeCert(), KeyFile: h.pki.NodeKey(), CAFile: h.pki.CACert(),
-	})
-	if err != nil { // not p itself: it would be an interface that is not nil
-		return nil, err
-	}
-	return p, nil
-}
-
-func (h *host) open(readOnly bool, r spec.Pooler) (pooler.Pooler, error) {
-	c := h.o.Config
-	if _, _, err := pooler.Find(c.Pooler.Bin); err != nil {
-		return nil, err
-	}
-	dir, listen := "rw", c.Listen.RW
-	if readOnly {
-		dir, listen = "ro", c.Listen.RO
-	}
-	return pooler.New(pooler.Config{
-		Bin: c.Pooler.Bin, Dir: filepath.Join(c.StateDir, "pooler", dir), Listen: listen, ReadOnly: readOnly,
-		CertFile: h.pki.NodeCert(), KeyFile: h.pki.NodeKey(), CAFile: h.pki.CACert(),
-		AuthUser: postgres.RolePooler, AuthDB: postgres.PoolerDatabase, AuthQuery: postgres.PoolerQuery,
-		Settings: pooler.Settings{Mode: string(r.Mode), PoolSize: r.PoolSize, MaxServers: r.MaxServers, MaxClients: r.MaxClients, QueryWait: r.QueryWait.D()},
-		Log:      h.o.Log,
-	})
-}
-
-// lockState lets one process run per state directory; the kernel lets go of it at its end, however it ends.
-func lockState(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: %s", ErrRunning, dir)
-	}
-	return f, nil
-}
-
-func portOf(listen string) int {
-	_, text, _ := net.SplitHostPort(listen) // spec has checked it
-	n, _ := strconv.Atoi(text)
-	return n
 }

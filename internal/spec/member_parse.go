@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Defaults of the member's file.
@@ -114,4 +115,11 @@ func (m Member) advertised(listen string) string {
 		return ""
 	}
 	return net.JoinHostPort(m.Address, port)
+}
+
+// PortOf is the port of a "host:port" that was checked; 0 of any other text.
+func PortOf(listen string) int {
+	_, port, _ := net.SplitHostPort(listen)
+	n, _ := strconv.Atoi(port)
+	return n
 }
