@@ -33,10 +33,7 @@ func (s *Server) getPoolerWatch(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.hub.leave(watcher)
 	hints := s.b.Store.Watch(r.Context(), func(key string) bool { return !strings.HasPrefix(key, records.PoolerPrefix) })
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	stream := &stream{w: w, control: http.NewResponseController(w)}
-	_ = stream.control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
+	stream := newStream(w)
 	alive := time.NewTicker(poolerAlive)
 	defer alive.Stop()
 	for text := poolerNews; stream.send(text) == nil; {
@@ -62,20 +59,12 @@ func (c *Client) PoolerWatch(ctx context.Context, f func()) error {
 	defer cancel()
 	silent := time.AfterFunc(poolerSilent, cancel)
 	defer silent.Stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+PoolerWatchPath, nil)
+	body, err := c.openStream(ctx, PoolerWatchPath, "")
 	if err != nil {
 		return err
 	}
-	answer, err := c.http.Do(request)
-	if err != nil {
-		return c.sendError(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, answerBytesMax))
-		return c.decode(answer, text, nil)
-	}
-	lines := bufio.NewScanner(answer.Body)
+	defer body.Close()
+	lines := bufio.NewScanner(body)
 	for lines.Scan() {
 		silent.Reset(poolerSilent)
 		if strings.HasPrefix(lines.Text(), "data:") {

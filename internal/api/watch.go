@@ -61,10 +61,7 @@ func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.hub.leave(watcher)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	stream := &stream{w: w, control: http.NewResponseController(w)}
-	_ = stream.control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
+	stream := newStream(w)
 	if stream.send(": pgherd\n\n", missed...) == nil {
 		stream.copy(r.Context(), watcher)
 	}
@@ -74,6 +71,14 @@ func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+}
+
+func newStream(w http.ResponseWriter) *stream {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	s := &stream{w: w, control: http.NewResponseController(w)}
+	_ = s.control.SetReadDeadline(time.Time{}) // the server's limit is for requests, not for streams
+	return s
 }
 
 // copy sends what comes until the reader or the hub has had enough.

@@ -20,26 +20,36 @@ type WatchEvent struct {
 // Watch calls f for each event until ctx ends, the stream ends, or f gives an error. last is the ID of
 // the newest event already seen, or "". The stream's end is io.EOF: a reason to come back.
 func (c *Client) Watch(ctx context.Context, last string, f func(WatchEvent) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+WatchPath, nil)
+	body, err := c.openStream(ctx, WatchPath, last)
 	if err != nil {
 		return err
+	}
+	defer body.Close()
+	if err := readEvents(body, f); err != nil {
+		return fmt.Errorf("%s: the watch ended: %w", c.where, err)
+	}
+	return nil
+}
+
+// openStream asks for server-sent events, of those after the one with ID last, or "". The caller closes what they come from.
+func (c *Client) openStream(ctx context.Context, path, last string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return nil, err
 	}
 	if last != "" {
 		request.Header.Set("Last-Event-ID", last)
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return c.sendError(err)
+		return nil, c.sendError(err)
 	}
-	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, answerBytesMax))
-		return c.decode(answer, text, nil)
+		return nil, c.decode(answer, text, nil)
 	}
-	if err := readEvents(answer.Body, f); err != nil {
-		return fmt.Errorf("%s: the watch ended: %w", c.where, err)
-	}
-	return nil
+	return answer.Body, nil
 }
 
 // readEvents reads server-sent events as our own server writes them: one line of data each.

@@ -27,6 +27,11 @@ const (
 
 type joinFlags struct{ token, tokenFile string }
 
+func (f *joinFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.token, "token", "", "the join token; others on this machine can read a command line, so better:")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the token; - for stdin")
+}
+
 func (a *app) joinCommand() *cobra.Command {
 	s, f := &setup{}, &joinFlags{}
 	cmd := &cobra.Command{
@@ -40,23 +45,15 @@ func (a *app) joinCommand() *cobra.Command {
 		},
 	}
 	s.flags(cmd)
-	cmd.Flags().StringVar(&f.token, "token", "", "the join token; others on this machine can read a command line, so better:")
-	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the token; - for stdin")
+	f.flags(cmd)
 	return cmd
 }
 
 func (a *app) join(ctx context.Context, s *setup, f *joinFlags, to string) error {
 	syscall.Umask(openUmask)
-	if _, port, err := net.SplitHostPort(to); err != nil || port == "" {
-		return usage("such as 10.0.0.1:7432", "%q: want HOST:PORT of a member's API", to)
-	}
-	text, err := a.readToken(f)
+	token, text, err := a.tokenFor(f, to)
 	if err != nil {
 		return err
-	}
-	token, err := pki.ParseToken(text)
-	if err != nil {
-		return usage("", "%s", strings.TrimPrefix(err.Error(), "pki: "))
 	}
 	s.joining = true
 	if err := s.complete(); err != nil {
@@ -69,6 +66,20 @@ func (a *app) join(ctx context.Context, s *setup, f *joinFlags, to string) error
 		return err
 	}
 	return a.joinWith(ctx, s, token, text, to)
+}
+
+// tokenFor is the token with which to join at the API of a member, HOST:PORT, and its text.
+func (a *app) tokenFor(f *joinFlags, to string) (token pki.Token, text string, err error) {
+	if _, port, err := net.SplitHostPort(to); err != nil || port == "" {
+		return token, "", usage("such as 10.0.0.1:7432", "%q: want HOST:PORT of a member's API", to)
+	}
+	if text, err = a.readToken(f); err != nil {
+		return token, "", err
+	}
+	if token, err = pki.ParseToken(text); err != nil {
+		return token, "", usage("", "%s", strings.TrimPrefix(err.Error(), "pki: "))
+	}
+	return token, text, nil
 }
 
 // readToken takes the token from one of its two places.

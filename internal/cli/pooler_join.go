@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,23 +42,15 @@ func (a *app) poolerJoinCommand() *cobra.Command {
 	flags.StringVar(&m.Listen.RW, "listen-rw", "", "HOST:PORT instead of all addresses and --rw-port")
 	flags.StringVar(&m.Listen.RO, "listen-ro", "", "HOST:PORT instead of all addresses and --ro-port")
 	flags.StringVar(&m.Pooler.Bin, "pgbouncer", "", "PgBouncer's program (default: the one found)")
-	flags.StringVar(&f.token, "token", "", "the join token; others on this machine can read a command line, so better:")
-	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds the token; - for stdin")
+	f.flags(cmd)
 	return cmd
 }
 
 func (a *app) poolerJoin(ctx context.Context, s *setup, f *joinFlags, to string) error {
 	syscall.Umask(openUmask)
-	if _, port, err := net.SplitHostPort(to); err != nil || port == "" {
-		return usage("such as 10.0.0.1:7432", "%q: want HOST:PORT of a member's API", to)
-	}
-	text, err := a.readToken(f)
+	token, text, err := a.tokenFor(f, to)
 	if err != nil {
 		return err
-	}
-	token, err := pki.ParseToken(text)
-	if err != nil {
-		return usage("", "%s", strings.TrimPrefix(err.Error(), "pki: "))
 	}
 	host, err := s.completePooler()
 	if err != nil {

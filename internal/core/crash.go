@@ -41,7 +41,7 @@ func (d *decider) awaitStart() {
 // all visible that is in its WAL, also commits that still waited for a standby when the last
 // one ended. Whoever read them would see them vanish when the primary then fails and one of the set
 // leads that has not got them. So clients are held until enough of the set has everything.
-// (Not after a promotion: those who are named in the new lease have all that the candidate has.)
+// (Not after a promotion: of those who are named in the new lease, as many as must confirm have all that the candidate has.)
 func (d *decider) primaryConf(sync SyncSet) Conf {
 	was, _ := d.member(d.inst.Follows) // of no account to a primary: left as it is, so that after a handover there is nothing to write
 	c := d.conf(was.Name, sync)

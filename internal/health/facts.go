@@ -6,7 +6,6 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
-	"github.com/pgherd/pgherd/internal/wal"
 )
 
 // Facts are what the answers follow from: one decision of the agent's loop, and the time now.
@@ -67,10 +66,8 @@ func (f Facts) lag() int64 {
 		}
 	}
 	newest = max(newest, f.View.Local.Instance.ReceivedLSN)
-	return lagOf(newest, f.View.Local.Instance.ReplayLSN)
+	return max(0, newest.Sub(f.View.Local.Instance.ReplayLSN))
 }
-
-func lagOf(newest, at wal.LSN) int64 { return max(0, newest.Sub(at)) }
 
 func (f Facts) tags() spec.Tags {
 	for _, m := range f.View.Store.Members {

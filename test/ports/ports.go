@@ -13,7 +13,7 @@ import (
 )
 
 // Ports are below those that the kernel gives to clients (32768 and up), as a server
-// that is down must not find its port taken, and above those of `pgherd demo`.
+// that is down must not find its port taken, and above the first of those that `pgherd demo` tries.
 const first, last = 20000, 32000
 
 var (
