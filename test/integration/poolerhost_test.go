@@ -164,6 +164,9 @@ func (m *member) beat() (beat uint64) {
 func poolerHostHandsOver(t *testing.T, c *cluster, h *member) {
 	old := h.waitPooling()
 	l := c.startBehind(h)
+	c.wait(30*time.Second, "both clients to be counted: those of a hold are who was seen last", func() bool {
+		return slices.ContainsFunc(c.status().Endpoints, func(e endpointStatus) bool { return e.Name == h.name && e.Clients >= 2 })
+	})
 	var result struct {
 		Phase       string
 		Certificate struct {
