@@ -17,6 +17,7 @@ import (
 const (
 	poolerAlive  = 2 * time.Second // between comments
 	poolerSilent = 5 * time.Second // after which the host takes the stream for dead
+	poolerFirst  = 2 * time.Second // the same before its first line, which comes at once
 )
 
 const poolerNews = "data: changed\n\n"
@@ -57,7 +58,7 @@ func (s *Server) getPoolerWatch(w http.ResponseWriter, r *http.Request) {
 func (c *Client) PoolerWatch(ctx context.Context, f func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silent := time.AfterFunc(poolerSilent, cancel)
+	silent := time.AfterFunc(poolerFirst, cancel)
 	defer silent.Stop()
 	body, err := c.openStream(ctx, PoolerWatchPath, "")
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 const (
 	renewCheckEvery = time.Hour
 	renewRetry      = time.Minute
-	renewMax        = 10 * time.Second
 )
 
 // keepCertificate has the certificate renewed when two thirds of its life are over, with a new key. The members' TLS and
@@ -50,13 +49,7 @@ func (h *host) renew(ctx context.Context, now time.Time) (renewed bool, err erro
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, renewMax)
-	defer cancel()
-	var answer api.PoolerRenewed
-	err = h.source.ask(ctx, func(ctx context.Context, c *api.Client) error {
-		answer, err = c.PoolerRenew(ctx, csr)
-		return err
-	})
+	answer, err := ask(ctx, h.source, func(ctx context.Context, c *api.Client) (api.PoolerRenewed, error) { return c.PoolerRenew(ctx, csr) })
 	if err != nil {
 		return false, err
 	}
