@@ -46,7 +46,8 @@ var mutants = []mutant{
 	{"old-votes-count", "a voter's word counts however old it is, and about an earlier beat of the lease", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && p.Vacant && (same || true) &&"}}},
 	{"hears-who-is-not-vacant", "a voter counts that still follows the old primary, by the last word it said", []edit{{candidate, "if fresh(p) && p.Vacant && same &&", "if p.Known && (same || true) &&"}}},
 	{"expires-early", "takes a lease that has not been silent for its whole ttl, and nobody looks again before the write", []edit{{candidate, "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D())", "expires := d.v.Store.LeaseSeenAt.Add(d.timing().TTL.D() / 2)"}, {vouch, "if l.known.LeaseRevision != 0 && !lease.Released && now < l.known.LeaseSeenAt.Add(lease.TTL.D()) {", "if lease.TTL < 0 {"}}},
-	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > d.spec.MaxLagBytes {", "if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > 1<<40 {"}}},
+	{"lag-unbounded", "async: a member beyond max_lag leads", []edit{{candidate, "!d.synchronous() && lag > d.spec.MaxLagBytes {", "!d.synchronous() && lag > 1<<40 {"}}},
+	{"lag-by-number", "async: how far a member is behind is told by the numbers of another history", []edit{{candidate, "d.lease.LSN.Sub(d.lease.shared(i).LSN)", "d.lease.LSN.Sub(i.Position().LSN)"}}},
 	{"one-timeline-number", "a promotion takes the number that PostgreSQL would take", []edit{{candidate, "return max(d.lease.Timeline, d.inst.Timeline) + 1", "return d.inst.Timeline + 1"}}},
 	{"new-lease-claims-all", "a new lease says that every standby has everything", []edit{{candidate, "p.Instance.Standby() && has(p) {", "p.Instance.Standby() {"}}},
 

@@ -154,7 +154,7 @@ func (d *decider) outranked(heard []Peer) bool {
 	mine, better := d.inst.Position(), 0
 	for _, p := range heard {
 		m, ok := d.member(p.Name)
-		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell || !(d.lease.Written && p.Instance.Timeline >= d.lease.Timeline) && d.tooFarBehind(p.Instance.Position().LSN) > 0 {
+		if !ok || m.Tags.NoFailover || p.Unwatched || p.Unwell || !(d.lease.Written && p.Instance.Timeline >= d.lease.Timeline) && d.tooFarBehind(&p.Instance) > 0 {
 			continue
 		}
 		switch p.Instance.Position().Compare(mine) {
@@ -192,7 +192,7 @@ func (d *decider) covered(heard []Peer) bool {
 	if d.synchronous() {
 		return d.coveredBySet(heard)
 	}
-	if lag := d.tooFarBehind(d.inst.Position().LSN); lag > 0 {
+	if lag := d.tooFarBehind(d.inst); lag > 0 {
 		d.say("lag", "%d bytes behind the last known position of %s; max_lag_bytes is %d", lag, d.lease.Holder, d.spec.MaxLagBytes)
 		return false
 	}
@@ -201,8 +201,8 @@ func (d *decider) covered(heard []Peer) bool {
 
 // tooFarBehind gives how far, where commits wait for nobody and that is too far to lead. A timeline that was begun and
 // never written outranks longer histories, and must not keep those from leading that it could not lead for.
-func (d *decider) tooFarBehind(at wal.LSN) int64 {
-	if lag := d.lease.LSN.Sub(at); !d.synchronous() && lag > d.spec.MaxLagBytes {
+func (d *decider) tooFarBehind(i *Instance) int64 {
+	if lag := d.lease.LSN.Sub(d.lease.shared(i).LSN); !d.synchronous() && lag > d.spec.MaxLagBytes {
 		return lag
 	}
 	return 0
@@ -266,7 +266,7 @@ func (d *decider) take(why Reason) {
 	equal := func(p Peer) bool { return !again && p.Instance.Position() == d.inst.Position() }
 	next := d.newLease(d.v.Self, d.inst.Position().LSN, equal)
 	if d.lease.Holder != "" && !d.hasAll(d.heard()) && (!d.synchronous() || d.forced()) {
-		next.Lost = append(slices.Clone(next.Lost), Loss{d.lease.Holder, d.lease.Term, d.inst.Position(), d.lease.LSN})
+		next.Lost = append(slices.Clone(next.Lost), Loss{d.lease.Holder, d.lease.Term, d.lease.shared(d.inst), d.lease.LSN})
 	}
 	if !again && d.lease.Holder != "" && d.lease.Final.LSN == 0 {
 		next.Flaps++ // nobody asked for it
@@ -286,6 +286,7 @@ func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) Lease
 		}
 	}
 	l := LeaseRecord{Holder: holder, Term: d.lease.Term + 1, Beat: 1, LSN: at, Timeline: d.nextTimeline(), TTL: d.spec.Lease.TTL, Margin: d.spec.Lease.Margin, Lost: d.lease.Lost, Flaps: d.lease.Flaps, Known: d.knownOrdinal()}
+	l.spokenOf(d.inst)
 	if len(names) > 0 && d.synchronous() {
 		l.Sync = d.anyOf(holder, names)
 	}

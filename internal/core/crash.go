@@ -29,7 +29,7 @@ func (d *decider) recoveryMax() time.Duration {
 // awaitStart: PostgreSQL comes up under our lease. When it takes longer than the bound and
 // somebody else could lead, it is given up: killed, and the lease released on the proof of that.
 func (d *decider) awaitStart() {
-	waited := d.since("starting", d.inst.State == StateStarting && d.wasPrimary())
+	waited := d.since("starting", d.inst.State == StateStarting)
 	d.say("waiting_for_postgres", "PostgreSQL is %s%s", d.inst.State, d.inst.recoveryText(waited))
 	if who, ok := d.successor(); ok && waited > d.recoveryMax() {
 		d.mem.failed(givenUp, Failure{Count: 1, At: d.v.Now})

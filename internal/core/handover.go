@@ -237,7 +237,7 @@ func (d *decider) withItself(next string, proven SyncSet) SyncSet {
 	there := d.newLease(next, 0, func(Peer) bool { return true }).Sync
 	set := d.anyOf(next, slices.Sorted(slices.Values(append(there.Members, d.v.Self))))
 	enough := set.K >= d.spec.SyncStandbys && len(set.Members) > set.K && d.having(set, d.receivedShutdown)+1 >= set.K && slices.Contains(set.Members, d.v.Self)
-	if !enough || d.v.Stopping || d.me.Tags.NoSync || d.me.Tags.NoFailover {
+	if !enough || d.v.Stopping || d.report.Unwell || d.report.Unwatched || d.me.Tags.NoSync || d.me.Tags.NoFailover {
 		return proven
 	}
 	return set
@@ -276,10 +276,12 @@ func (d *decider) testify() {
 	d.putOperation(next, because("certified", "this member stopped at %s", h.Shutdown))
 }
 
-// clientsFirst: right after a handover the new primary works off what was held, and its standbys with it.
+// clientsFirst: right after a handover the new primary works off what was held, and its standbys with it. (Where enough
+// of those who confirm commits have been there before, without this member.)
 func (d *decider) clientsFirst() bool {
-	op := d.v.Store.Operation
-	return op != nil && op.ID == d.mem.Handed.Operation && d.phaseAge() < calmAfter/2 && d.lease.Sync.K < len(d.lease.Sync.Members)
+	op, set := d.v.Store.Operation, d.lease.Sync
+	there := len(set.Members) > set.K && d.having(set, func(p Peer) bool { return p.Instance.Standby() }) >= set.K
+	return op != nil && op.ID == d.mem.Handed.Operation && d.phaseAge() < calmAfter/2 && there
 }
 
 // receivedShutdown: the peer's WAL goes beyond the start of our shutdown checkpoint,

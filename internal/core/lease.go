@@ -92,6 +92,7 @@ func (d *decider) putRenewal(sync SyncSet, why Reason) {
 	next.Known = d.knownOrdinal()
 	if d.inst.Primary {
 		next.LSN, next.Written = d.inst.WriteLSN, true
+		next.spokenOf(d.inst)
 	}
 	if d.mem.LedWell {
 		next.Flaps = 0
@@ -174,17 +175,17 @@ func (d *decider) leadStopped() {
 	if d.handleRequest() {
 		return
 	}
-	if !d.wasPrimary() {
+	who, ok := d.successor()
+	crashed := d.wasPrimary() && d.v.Local.Warden.ExitText != "" && !d.betterInPlace(who)
+	switch {
+	case ok && (d.report.Unwell || crashed || !d.wasPrimary() && d.mem.Failures[givenUp].Count > 0):
+		d.release(because("crashed", "PostgreSQL ended (%s), no process of it is left, and %s can take over at once", d.v.Local.Warden.ExitText, who))
+		return
+	case d.report.Unwell:
+		return // it waits for a small write to succeed here: see judgeDisk
+	case !d.wasPrimary():
 		d.start(true, d.standbyConf(""), because("start_standby_first", "the data was last a standby's (%s): started as one, then promoted", d.inst.Control))
 		return
-	}
-	if ill := d.report.Unwell; ill || d.v.Local.Warden.ExitText != "" {
-		if who, ok := d.successor(); ok && (ill || !d.betterInPlace(who)) {
-			d.release(because("crashed", "PostgreSQL ended (%s), no process of it is left, and %s can take over at once", d.v.Local.Warden.ExitText, who))
-			return
-		} else if ill {
-			return // it waits for a small write to succeed here: see judgeDisk
-		}
 	}
 	d.confirm()
 	if d.awaitsWatchdog() {

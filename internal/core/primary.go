@@ -95,14 +95,15 @@ func (d *decider) leadPrimary(sync SyncSet) {
 	}
 }
 
-// rewindsAhead: a member is here and does not stream, so its data may have to be rewound. Only then is a checkpoint
-// worth what it costs clients, who have just waited for a promotion.
+// rewindsAhead: a member does not stream, so its data may have to be rewound. Only then is a checkpoint
+// worth what it costs clients, who have just waited for a promotion. (One that does not answer may still hear us.)
 func (d *decider) rewindsAhead() bool {
 	return slices.ContainsFunc(d.v.Peers, func(p Peer) bool {
 		m, _ := d.member(p.Name)
 		s, _ := d.sender(p.Name)
-		away := !m.Witness && fresh(p) && !s.Streaming
-		return d.sinceOf("away:", p.Name, away) > calmAfter || away && p.Instance.State == StateStopped && p.Instance.Control == "in production"
+		away := !m.Witness && !s.Streaming
+		gone := d.sinceOf("away:", p.Name, away)
+		return gone > 10*calmAfter || fresh(p) && gone > calmAfter || fresh(p) && away && p.Instance.State == StateStopped && p.Instance.Control == "in production"
 	})
 }
 

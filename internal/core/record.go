@@ -45,7 +45,9 @@ type LeaseRecord struct {
 	// it: two members promoted from one timeline without knowing of each other would call
 	// theirs by the same number, and PostgreSQL would mix their histories without a word.
 	Timeline wal.Timeline `json:"timeline,omitempty"`
-	LSN      wal.LSN      `json:"lsn,omitempty"` // the primary's write position at the last beat: what max_lag is measured from
+	LSN      wal.LSN      `json:"lsn,omitempty"`  // the primary's write position at the last beat: what max_lag is measured from
+	On       wal.Timeline `json:"on,omitempty"`   // the timeline of LSN; 0: not known
+	Past     wal.History  `json:"past,omitempty"` // how that came to be: the newest of its forks
 	Sync     SyncSet      `json:"sync"`
 	Known    int          `json:"known,omitempty"`   // the highest ordinal of a member that the holder knew: see vacant
 	Written  bool         `json:"written,omitempty"` // the holder has been primary in this term
@@ -55,6 +57,25 @@ type LeaseRecord struct {
 	// Flaps counts changes of leadership that nobody asked for, until a holder has led well for a
 	// while. Each doubles the patience with a disk: where all are slow, the next would be no better.
 	Flaps int `json:"flaps,omitempty"`
+}
+
+// pastMax is how many forks a lease tells of. An older one counts as if nothing were shared after it.
+const pastMax = 32
+
+// shared is how far the history of a standby goes along with what LSN speaks of. Who left that timeline early, or is on
+// another, has nothing of what came after, however long its own WAL is.
+func (l *LeaseRecord) shared(i *Instance) wal.Position {
+	at := i.Position()
+	if l.On != 0 {
+		at.LSN = min(at.LSN, i.History.Parting(at.Timeline, l.Past, l.On))
+	}
+	return at
+}
+
+// spokenOf fills in what LSN speaks of.
+func (l *LeaseRecord) spokenOf(i *Instance) {
+	l.On = max(i.Timeline, i.CheckpointTimeline)
+	l.Past = i.History[max(0, len(i.History)-pastMax):]
 }
 
 // Loss is one takeover that could not prove to have everything.

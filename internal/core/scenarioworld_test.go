@@ -420,6 +420,8 @@ func (b *builder) lease(w words) {
 	w.flag("released", &s.Lease.Released)
 	w.flag("written", &s.Lease.Written)
 	w.lsn("lsn", &s.Lease.LSN)
+	w.number("on", &s.Lease.On)
+	w.history("past", &s.Lease.Past)
 	w.set("sync", &s.Lease.Sync)
 	var lost []string
 	w.list("lost", &lost)
@@ -603,18 +605,25 @@ func instanceWords(i *Instance, w words) {
 	set := SyncSet{i.SyncNames, i.SyncK}
 	w.set("sync", &set)
 	i.SyncNames, i.SyncK = set.Members, set.K
-	if v, ok := w.value("history"); ok {
-		i.History = nil
-		for _, part := range strings.Split(v, ",") {
-			h, err := wal.ParseHistory(strings.Replace(part, "@", " ", 1))
-			if err != nil {
-				panic(scriptError(err.Error()))
-			}
-			i.History = append(i.History, h...)
-		}
-	}
+	w.history("history", &i.History)
 	w.pairs("limit", func(k, v string) { i.Limits = map[string]int{k: atoi(v)} })
 	w.pairs("primarylimit", func(k, v string) { i.PrimaryLimits = map[string]int{k: atoi(v)} })
+}
+
+// history reads TL@LSN,TL@LSN: where each timeline was left.
+func (w words) history(key string, into *wal.History) {
+	v, ok := w.value(key)
+	if !ok {
+		return
+	}
+	*into = nil
+	for _, part := range strings.Split(v, ",") {
+		h, err := wal.ParseHistory(strings.Replace(part, "@", " ", 1))
+		if err != nil {
+			panic(scriptError(err.Error()))
+		}
+		*into = append(*into, h...)
+	}
 }
 
 // presets are whole situations: members a, b and c, term 5 of a, commits on any one

@@ -55,11 +55,14 @@ func (s *LocalSource) lookAtCommits(l *core.Local, now core.Instant) {
 		}
 		h.writes, h.warmed = false, 0
 	case i.Standby():
+		if h.writes {
+			h.commits.Forget()
+		}
 		if h.writes = false; !h.busy && now.Sub(h.warmed) > warmEvery {
 			h.busy, h.warmed = true, now
 			go s.done(func() { _ = h.writer.Warm() })
 		}
-	case i.Primary || h.writes && i.State == core.StateUnknown:
+	case i.Primary || i.State == core.StateUnknown: // a holder that serves reads may freeze too, and one whose agent is new
 		h.writes = true
 		s.commit(now)
 	}

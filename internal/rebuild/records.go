@@ -42,7 +42,7 @@ func (v Verdict) Records(by, at string) (map[string]Raw, error) {
 // be proven, the member that the operator accepts holds it, and nobody else may take it.
 func (v Verdict) firstLease() core.LeaseRecord {
 	was, s := v.view.Lease, v.view.Spec.Lease
-	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN,
+	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN, On: was.On, Past: was.Past,
 		Sync: was.Sync, Released: was.Released || was.Holder == "", Final: was.Final, Lost: was.Lost,
 		Written: true} // its holder may have written what nobody of the set has, see core's wroteBefore
 	if v.Leader != "" && !v.Enough && was.Holder != "" && was.Holder != v.Leader {

@@ -26,6 +26,9 @@ type agent struct {
 	decided  int    // for samples
 	overdue  string // the kept data that was removed last, for its age
 
+	certified  string // the operation whose certificate was added to last, and how often
+	certifiedN int
+
 	storeBusy bool
 	snapshot  core.StoreView // on its way here
 	revision  int64          // so too

@@ -18,8 +18,11 @@ func (a *agent) probe(l *core.Local) {
 		a.commits.Forget()
 		a.writes, a.open = false, 0
 	case i.Standby():
-		a.writes = false
-	case i.Primary || a.writes && i.State == core.StateUnknown:
+		if a.writes {
+			a.commits.Forget()
+			a.writes, a.open = false, 0
+		}
+	case i.Primary || i.State == core.StateUnknown: // unknown: also of one that is no primary, or not known to be
 		a.writes = true
 		a.commit(p, now)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 // storage is the coordination store: linearizable, answered by a raft leader that a majority
@@ -356,9 +357,24 @@ func (w *World) leaseWritten(by *node, was, is core.LeaseRecord) {
 		w.hist.Fenced(old.i, is.Term, old.canWrite() || old.undead())
 	}
 	if taker := w.byName(is.Holder); is.Term > was.Term && w.o.Durability == spec.DurabilityAsync && was.Holder != "" && was.Holder != is.Holder && taker != nil {
-		w.hist.Lagging(taker.i, was.LSN.Sub(taker.pg.end()), w.o.MaxLag)
+		w.hist.Lagging(taker.i, was.LSN.Sub(w.sharedEnd(taker, was)), w.o.MaxLag)
 	}
 	w.keptOn(is.Sync)
+}
+
+// sharedEnd is where what a taker has of its predecessor's history ends: where their records part, if the
+// predecessor still has what it published. Numbers alone would count what is on another history.
+func (w *World) sharedEnd(taker *node, was core.LeaseRecord) wal.LSN {
+	end, old := taker.pg.end(), w.byName(was.Holder)
+	if old == nil || old.pg.end() < was.LSN {
+		return end
+	}
+	for i, uid := range taker.pg.wal[:min(len(taker.pg.wal), len(old.pg.wal))] {
+		if old.pg.wal[i] != uid {
+			return wal.LSN(100 * (i + 1))
+		}
+	}
+	return end
 }
 
 // keptOn is I5 as it is meant: every acknowledged commit is on enough of those that the

@@ -87,6 +87,15 @@ func (w *World) watch() {
 	w.after(500*time.Millisecond, w.watch)
 }
 
+// certifies: each adds its part of a certificate once, and once more when both wrote at a time.
+func (a *agent) certifies(operation string) bool {
+	if a.certified != operation {
+		a.certified, a.certifiedN = operation, 0
+	}
+	a.certifiedN++
+	return a.certifiedN <= 2
+}
+
 // rest looks at what is still done by a cluster that has been whole for a while.
 func (w *World) rest(a *agent, plan core.Plan) {
 	if w.wholeAt == 0 || w.now-w.wholeAt < quietFor+w.o.TCPTimeout {
@@ -96,7 +105,7 @@ func (w *World) rest(a *agent, plan core.Plan) {
 	for _, s := range plan.Steps {
 		switch {
 		case s.Kind == core.StepPutLease, s.Why.Code == "request_late": // a write may land at any time; it is cleared away
-		case s.Why.Code == "certified": // once for each, and 10 s after an agent that has just started has heard of it
+		case s.Why.Code == "certified" && a.certifies(s.Operation.ID): // 10 s after an agent that has just started has heard of it
 		case s.Why.Code == "retention" && s.ID != a.overdue: // its time has come; once is enough
 			a.overdue = s.ID
 		default:

@@ -130,6 +130,24 @@ func (h History) ForkOf(old, current Timeline) (at LSN, ok bool) {
 	return 0, false
 }
 
+// Parting is where this history, of timeline current, and another, of timeline otherCurrent, part; the greatest LSN
+// when they are on one timeline. Where the oldest forks are not known and nothing is found in common, it is the oldest
+// fork that is known of the other: they parted there or before.
+func (h History) Parting(current Timeline, other History, otherCurrent Timeline) LSN {
+	if at, ok := other.ForkOf(current, otherCurrent); ok {
+		return at
+	}
+	for i := len(h) - 1; i >= 0; i-- {
+		if at, ok := other.ForkOf(h[i].Timeline, otherCurrent); ok {
+			return min(at, h[i].LSN)
+		}
+	}
+	if len(other) == 0 {
+		return 0
+	}
+	return other[0].LSN
+}
+
 // Common gives the last position that two histories share: this one, of timeline current, and
 // another, of timeline otherCurrent. ok is false when they have nothing in common (or when too
 // little of them is known to tell).

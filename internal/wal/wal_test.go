@@ -149,6 +149,31 @@ func TestForkOf(t *testing.T) {
 	}
 }
 
+func TestPartingOfTwoHistories(t *testing.T) {
+	const open = ^LSN(0)
+	for name, c := range map[string]struct {
+		mine    History
+		current Timeline
+		theirs  History
+		other   Timeline
+		want    LSN
+	}{
+		"the same timeline":            {nil, 1, nil, 1, open},
+		"they left mine":               {nil, 1, History{{1, 100}}, 2, 100},
+		"I left theirs":                {History{{1, 100}}, 2, nil, 1, 100},
+		"two that left one, I first":   {History{{1, 80}}, 2, History{{1, 100}}, 3, 80},
+		"two that left one, I later":   {History{{1, 120}}, 2, History{{1, 100}}, 3, 100},
+		"they left the second of mine": {History{{1, 80}}, 2, History{{1, 80}, {2, 200}}, 5, 200},
+		"the oldest fork is cut off":   {History{{1, 80}}, 4, History{{3, 200}}, 5, 200},
+		"a history that was not read":  {nil, 3, History{{1, 80}}, 5, 80},
+		"nothing in common":            {nil, 3, nil, 1, 0},
+	} {
+		if got := c.mine.Parting(c.current, c.theirs, c.other); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func FuzzParseLSN(f *testing.F) {
 	for _, seed := range []string{"", "0/0", "16/B374D848", "FFFFFFFF/FFFFFFFF", "0/", "/", "g/1", "100000000/0"} {
 		f.Add(seed)
