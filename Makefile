@@ -71,8 +71,8 @@ sim-million: ## a million schedules, sync and async, recorded in docs/simulator-
 	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -from 1 -n 1000000 -record docs/simulator-record.txt
 
-lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some)
-	@scripts/lab.sh "$(SCENARIO)"
+lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some; WITNESS=1: two data members and a witness)
+	@LAB_WITNESS=$(WITNESS) scripts/lab.sh "$(SCENARIO)"
 
 lab-ci: ## the lab's subset that runs for each change
 	@scripts/lab.sh ci

@@ -43,7 +43,7 @@ func corruptPage(l *Lab) {
 	if err == nil {
 		l.T.Error("the page is spoilt, and nobody noticed: is it still in memory, or are there no checksums?")
 	}
-	for _, m := range l.Cluster.Others(p) {
+	for _, m := range l.Cluster.Standbys(p) {
 		l.replayed(p, m)
 		if n := m.SQL("SELECT count(text) FROM spoilt"); n != "80000" {
 			l.T.Errorf("%s has %s rows: the spoilt page reached it", m.Name, n)
@@ -79,7 +79,7 @@ func overwrite(path string, at int64, n int) error {
 // corruptWAL spoils WAL that a standby, whose host was switched off, must replay when it is back.
 func corruptWAL(l *Lab) {
 	p := l.primary()
-	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Others(p)[0]
+	pid, hit := p.PID(cluster.Postmaster), l.Cluster.Standbys(p)[0]
 	hit.SQL("CHECKPOINT")
 	p.SQL("CREATE TABLE filler AS SELECT i, repeat('x', 100) AS text FROM generate_series(1, 50000) i")
 	l.replayed(p, hit)

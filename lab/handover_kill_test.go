@@ -110,7 +110,7 @@ func (l *Lab) killInHandover(p phase, v victim) bool {
 	l.T.Helper()
 	l.endpointsReady()
 	old := l.primary()
-	candidate, third := l.Cluster.Standbys(old)[0], l.Cluster.Standbys(old)[1]
+	candidate, third := l.Cluster.Standbys(old)[0], l.farStandby(old)
 	who := v.who(old, candidate, third)
 	by := old
 	if who == old {

@@ -78,7 +78,7 @@ func (l *Lab) checkCertificate(old, to *cluster.Member) {
 func handoverLongTransaction(l *Lab) {
 	l.endpointsReady()
 	old := l.primary()
-	to, third := l.Cluster.Standbys(old)[0], l.Cluster.Standbys(old)[1]
+	to, third := l.Cluster.Standbys(old)[0], l.farStandby(old)
 	open := l.openTransaction(third)
 	l.Mark("switchover to %s while a transaction is open behind the endpoint of %s", to.Name, third.Name)
 	a := old.Run("switchover", to.Name, "--max-wait", "1s")

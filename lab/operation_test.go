@@ -30,10 +30,16 @@ var _ = add(
 	scenario{name: "conn-storm", bounds: history.Bounds{OutageMax: 8 * time.Second, ChangesMax: 1}, run: connStorm},
 )
 
+// farStandby is the last of the standbys.
+func (l *Lab) farStandby(p *cluster.Member) *cluster.Member {
+	standbys := l.Cluster.Standbys(p)
+	return standbys[len(standbys)-1]
+}
+
 // plannedSwitchover goes to a named member and back.
 func plannedSwitchover(l *Lab) {
 	old := l.primary()
-	to := l.Cluster.Others(old)[1]
+	to := l.farStandby(old)
 	l.Mark("switchover to %s", to.Name)
 	old.Must("switchover", to.Name)
 	l.Cluster.WaitReady(60 * time.Second)
@@ -106,7 +112,7 @@ func connStorm(l *Lab) {
 	if s := cluster.Of(l.Cluster.Status(), p.Name); s.Role != api.RolePrimary || s.State != api.StateRunning {
 		l.T.Errorf("its agent does not see that %s leads: %+v", p.Name, s)
 	}
-	to := l.Cluster.Others(p)[0]
+	to := l.Cluster.Standbys(p)[0]
 	l.Mark("switchover to %s", to.Name)
 	a := p.Run("switchover", to.Name)
 	l.T.Logf("switchover: %s", a)

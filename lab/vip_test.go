@@ -41,7 +41,7 @@ func vipFollowsPrimary(l *Lab) {
 	l.noCapabilities(p)
 	c := l.vipClient(vip)
 
-	to := l.Cluster.Others(p)[1]
+	to := l.farStandby(p)
 	l.Mark("switchover to %s", to.Name)
 	p.Must("switchover", to.Name)
 	l.bornBy(vip, to)

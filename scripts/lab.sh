@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the laboratory: all scenarios, those named in the first argument (a list with commas), "ci", or "pairs" with
-# minutes and a seed: random pairs of faults. It needs root for namespaces, mounts and cgroups, and takes all of them down at its end.
+# minutes and a seed: random pairs of faults. LAB_WITNESS=1: two data members and a witness. It needs root for namespaces, mounts and cgroups, and takes all of them down at its end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 die() { echo "error: $1" >&2; echo "hint: $2" >&2; exit 1; }
