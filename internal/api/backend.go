@@ -36,6 +36,10 @@ type Backend struct {
 	// second by each other member.
 	Status func() peer.Status
 
+	// Believed refuses a snapshot that is not of the store which this member belongs to: one that was given up, or has
+	// lost its records, is no ground to decide on. nil: all are believed.
+	Believed func(store.Snapshot, core.StoreView) error
+
 	// Health is what load balancers are answered by, from memory. nil: nothing is known.
 	Health func() health.Facts
 

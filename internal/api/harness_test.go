@@ -16,6 +16,7 @@ import (
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/records"
 	"github.com/pgherd/pgherd/internal/wal"
@@ -116,6 +117,15 @@ func (f *fixture) revision(key string) int64 {
 		f.t.Fatal(err)
 	}
 	return s.Entries[key].Revision
+}
+
+func (f *fixture) snapshot() store.Snapshot {
+	f.t.Helper()
+	s, err := f.store.Snapshot(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return s
 }
 
 // get reads a record; ok is false when it is not there.

@@ -150,10 +150,10 @@ func (j *joining) checkName(context.Context) error {
 	if _, err := member(j.v, j.Name); err == nil {
 		return refuse(http.StatusConflict, "name_taken", "choose another --name, or `pgherd remove "+j.Name+"` if that member is gone for good", "a member is called %s already", j.Name)
 	}
-	if _, ok := j.snapshot.Entries[keyPoolerHost+j.Name]; ok {
+	if _, ok := j.snapshot.Entries[records.PoolerHostPrefix+j.Name]; ok {
 		return refuse(http.StatusConflict, "name_taken", "choose another --name, or `pgherd pooler remove "+j.Name+"` if that host is gone for good", "a host that only pools is called %s already", j.Name)
 	}
-	return nil
+	return j.checkRemoved()
 }
 
 func (j *joining) checkPorts(context.Context) error {

@@ -19,23 +19,6 @@ const (
 	PoolerRenewPath  = "/v1/pooler/renew"
 )
 
-// CodePoolerRemoved: the host has a certificate still, but the cluster has removed it.
-const CodePoolerRemoved = "pooler_removed"
-
-// keyPoolerHost is followed by the name of a host that only pools. Its join writes the key, its removal deletes it; the
-// host itself cannot. Without it a removed host could write its record again, and so be let look roles up again.
-const keyPoolerHost = "poolerhosts/"
-
-// poolerRemoveTries bounds the race of a removal with the host's own writing; the last finds nothing left.
-const poolerRemoveTries = 5
-
-// PoolerHost is that registration.
-type PoolerHost struct {
-	Name     string `json:"name"`
-	Address  string `json:"address"`
-	JoinedAt string `json:"joined_at"` // RFC 3339, for people only
-}
-
 // PoolerChange is the body of PUT PoolerRecordPath; Expect is the revision that it replaces, 0 for none.
 type PoolerChange struct {
 	Record core.PoolerRecord `json:"record"`
@@ -66,14 +49,10 @@ func (s *Server) pooler(r *http.Request) (name string, v core.StoreView, snapsho
 	if v, snapshot, err = s.read(r.Context()); err != nil {
 		return "", v, snapshot, err
 	}
-	if _, ok := snapshot.Entries[keyPoolerHost+name]; !ok {
-		return "", v, snapshot, poolerRemoved(name)
+	if err := registered(snapshot, name); err != nil {
+		return "", v, snapshot, err
 	}
 	return name, v, snapshot, nil
-}
-
-func poolerRemoved(name string) error {
-	return refuse(http.StatusForbidden, CodePoolerRemoved, "join again with a new token, under another name", "%s is not, or not any more, a host of this cluster", name)
 }
 
 func (s *Server) getPoolerState(_ *http.Request, name string, v core.StoreView, _ store.Snapshot) (any, error) {
@@ -122,13 +101,14 @@ func (s *Server) stillPooler(ctx context.Context, name string, revision int64) e
 	if err != nil {
 		return err
 	}
-	if _, ok := snapshot.Entries[keyPoolerHost+name]; ok {
+	refusal := registered(snapshot, name)
+	if refusal == nil {
 		return nil
 	}
 	if err := s.delete(ctx, records.PoolerPrefix+name, revision); err != nil && asProblem(err).Code != CodeConflict {
 		return err
 	}
-	return poolerRemoved(name)
+	return refusal
 }
 
 // deletePoolerRecord: the host runs no endpoints for now. It stays registered.
@@ -138,38 +118,4 @@ func (s *Server) deletePoolerRecord(r *http.Request, name string, _ core.StoreVi
 		return nil, badRequest("expect: want the record's revision")
 	}
 	return Accepted{Text: "the record is deleted"}, s.delete(r.Context(), records.PoolerPrefix+name, expect)
-}
-
-// deletePooler is the removal, by a member: first the registration, so that the record does not come back. The
-// host may write its record meanwhile: that is read again. Repeated, it goes on where it failed.
-func (s *Server) deletePooler(r *http.Request, _ string) (any, error) {
-	name := r.PathValue("name")
-	for try := range poolerRemoveTries {
-		v, snapshot, err := s.read(r.Context())
-		if err != nil {
-			return nil, err
-		}
-		if _, err := member(v, name); err == nil {
-			return nil, refuse(http.StatusConflict, "is_member", "`pgherd remove "+name+"`", "%s is a member", name)
-		}
-		left := false
-		for _, key := range []string{keyPoolerHost + name, records.PoolerPrefix + name} {
-			e, ok := snapshot.Entries[key]
-			if !ok {
-				continue
-			}
-			left = true
-			if err := s.delete(r.Context(), key, e.Revision); err != nil && asProblem(err).Code != CodeConflict {
-				return nil, err
-			}
-		}
-		switch {
-		case left:
-		case try == 0:
-			return nil, refuse(http.StatusNotFound, "no_such_pooler", "`pgherd status` lists the endpoints", "no host that only pools is called %q", name)
-		default:
-			return Accepted{Text: name + " is removed"}, nil
-		}
-	}
-	return nil, writeProblem(store.ErrConflict)
 }

@@ -22,10 +22,10 @@ func TestPoolerRoutes(t *testing.T) {
 	state := func(c *Client) (v core.StoreView, err error) {
 		return v, c.call(ctx, http.MethodGet, PoolerStatePath, nil, &v)
 	}
-	if _, err := state(app); codeOf(err) != "pooler_removed" {
+	if _, err := state(app); codeOf(err) != CodePoolerUnknown {
 		t.Errorf("before it is registered: %v", err)
 	}
-	f.put(keyPoolerHost+"app1", PoolerHost{Name: "app1"})
+	f.put(records.PoolerHostPrefix+"app1", PoolerHost{Name: "app1"})
 	f.put(records.PoolerPrefix+"n1", core.PoolerRecord{Name: "n1"})
 	secret := spec.DefaultCluster()
 	secret.Postgres.HBA = []spec.HBARule{{Users: []string{"somebody"}}}
@@ -84,11 +84,11 @@ func TestPoolerRemovedMeanwhile(t *testing.T) {
 	f := newFixture(t, func(b *Backend) { race.Store, b.Store = b.Store, race })
 	ctx := context.Background()
 	race.remove = func() {
-		if err := f.store.Delete(ctx, keyPoolerHost+"app1", f.revision(keyPoolerHost+"app1")); err != nil {
-			t.Error(err)
+		if left, err := f.s.removePooler(ctx, f.snapshot(), "app1"); err != nil || !left {
+			t.Error(left, err)
 		}
 	}
-	f.put(keyPoolerHost+"app1", PoolerHost{Name: "app1"})
+	f.put(records.PoolerHostPrefix+"app1", PoolerHost{Name: "app1"})
 	_, err := f.remote(poolerPair(t, f.ca, "app1")).PutPoolerRecord(ctx, PoolerChange{Record: core.PoolerRecord{Name: "app1"}})
 	if codeOf(err) != CodePoolerRemoved || f.get(records.PoolerPrefix+"app1", &core.PoolerRecord{}) {
 		t.Errorf("%v; there is a record: %v", err, f.get(records.PoolerPrefix+"app1", &core.PoolerRecord{}))

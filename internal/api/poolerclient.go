@@ -33,6 +33,12 @@ func (c *Client) PoolerJoin(ctx context.Context, request PoolerJoinRequest) (a P
 	return a, err
 }
 
+// AdmitPooler takes such a host in again that the records of a rebuilt store do not know.
+func (c *Client) AdmitPooler(ctx context.Context, name, address string) (a Accepted, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/poolers/"+url.PathEscape(name), PoolerAdmission{address}, &a)
+	return a, err
+}
+
 // RemovePooler removes such a host for good.
 func (c *Client) RemovePooler(ctx context.Context, name string) (a Accepted, err error) {
 	err = c.call(ctx, http.MethodDelete, "/v1/poolers/"+url.PathEscape(name), nil, &a)

@@ -6,15 +6,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
+	"github.com/pgherd/pgherd/internal/store/records"
 )
-
-// poolerTokenPrefix is another than that of members' tokens: an agent that knows no other kind must not take one for a member's.
-const poolerTokenPrefix = "poolertokens/"
 
 // PoolerJoinRequest is the body of POST /v1/poolers/join.
 type PoolerJoinRequest struct {
@@ -38,7 +36,7 @@ func (s *Server) postPoolerJoin(r *http.Request, _ string) (any, error) {
 	if err := body(r, &request); err != nil {
 		return nil, err
 	}
-	j := &joining{Server: s, prefix: poolerTokenPrefix, JoinRequest: JoinRequest{Token: request.Token, Name: request.Name, Address: request.Address, CSR: request.CSR}}
+	j := &joining{Server: s, prefix: records.PoolerTokenPrefix, JoinRequest: JoinRequest{Token: request.Token, Name: request.Name, Address: request.Address, CSR: request.CSR}}
 	if err := j.recognise(r.Context()); err != nil {
 		return nil, err
 	}
@@ -62,6 +60,9 @@ func (j *joining) checkPoolerAddress(context.Context) error {
 			return refuse(http.StatusConflict, "address_taken", "", "%s is a name of member %s", j.Address, m.Name)
 		}
 	}
+	if err := spec.CheckHost(j.Address); err != nil {
+		return refuse(http.StatusUnprocessableEntity, "address_invalid", "", "%v", err)
+	}
 	return nil
 }
 
@@ -75,8 +76,7 @@ func (j *joining) admitPooler(ctx context.Context) (any, error) {
 	if err := j.spendToken(ctx); err != nil {
 		return nil, err
 	}
-	host := PoolerHost{Name: j.Name, Address: j.Address, JoinedAt: now.UTC().Format(time.RFC3339)}
-	if err := j.put(ctx, keyPoolerHost+j.Name, host, 0); err != nil {
+	if err := j.register(ctx, now); err != nil {
 		return nil, j.spent(err)
 	}
 	j.b.Log.Info("a host that only pools joined", "pooler", j.Name, "address", j.Address)
@@ -100,7 +100,7 @@ func (s *Server) postPoolerRenew(r *http.Request, name string, _ core.StoreView,
 		return nil, err
 	}
 	var host PoolerHost
-	if err := json.Unmarshal(snapshot.Entries[keyPoolerHost+name].Value, &host); err != nil {
+	if err := json.Unmarshal(snapshot.Entries[records.PoolerHostPrefix+name].Value, &host); err != nil {
 		return nil, err
 	}
 	cert, err := s.ca.SignPooler([]byte(request.CSR), name, []string{host.Address}, s.b.Now(), pki.NodeLifetime)

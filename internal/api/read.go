@@ -25,6 +25,11 @@ func (s *Server) read(ctx context.Context) (core.StoreView, store.Snapshot, erro
 	if v.ClusterRevision == 0 {
 		return v, snapshot, refuse(http.StatusServiceUnavailable, "not_ready", "wait until the first member has started, then repeat", "the cluster's records are not there yet")
 	}
+	if s.b.Believed != nil {
+		if err := s.b.Believed(snapshot, v); err != nil {
+			return v, snapshot, readProblem(err)
+		}
+	}
 	s.lastKnown.Store(&v)
 	return v, snapshot, nil
 }

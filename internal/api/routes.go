@@ -33,6 +33,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE /v1/members/{name}/drain":  s.deleteDrain,
 		"POST /v1/members/{name}/requests": s.postRequest,
 		"DELETE /v1/members/{name}":        s.deleteMember,
+		"PUT /v1/poolers/{name}":           s.putPooler,
 		"DELETE /v1/poolers/{name}":        s.deletePooler,
 		"GET /v1/forks":                    s.getForks,
 

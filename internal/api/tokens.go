@@ -50,7 +50,7 @@ func (s *Server) newToken(ctx context.Context, lifetime time.Duration, request T
 	case request.Witness:
 		kind = tokenWitness
 	case request.Pooler:
-		kind, prefix = tokenPooler, poolerTokenPrefix
+		kind, prefix = tokenPooler, records.PoolerTokenPrefix
 	}
 	text, record, err := pki.NewToken(s.ca.Fingerprint(), s.b.Now(), lifetime, kind)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Server) newToken(ctx context.Context, lifetime time.Duration, request T
 func (s *Server) forgetTokens(ctx context.Context, snapshot store.Snapshot) {
 	for key, e := range snapshot.Entries {
 		var record pki.TokenRecord
-		if (strings.HasPrefix(key, records.TokenPrefix) || strings.HasPrefix(key, poolerTokenPrefix)) && json.Unmarshal(e.Value, &record) == nil && s.b.Now().Sub(record.Expires) > tokenKept {
+		if (strings.HasPrefix(key, records.TokenPrefix) || strings.HasPrefix(key, records.PoolerTokenPrefix)) && json.Unmarshal(e.Value, &record) == nil && s.b.Now().Sub(record.Expires) > tokenKept {
 			_ = s.delete(ctx, key, e.Revision)
 		}
 	}

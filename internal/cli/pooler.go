@@ -19,7 +19,7 @@ const poolerConfigDefault = "/etc/pgherd/pooler.yaml"
 
 func (a *app) poolerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "pooler", Short: "a host that holds no data and runs the endpoints for applications", Args: cobra.NoArgs, RunE: needsSubcommand}
-	cmd.AddCommand(a.poolerJoinCommand(), a.poolerRunCommand(), a.poolerRemoveCommand())
+	cmd.AddCommand(a.poolerJoinCommand(), a.poolerRunCommand(), a.poolerAdmitCommand(), a.poolerRemoveCommand())
 	return cmd
 }
 
@@ -60,10 +60,32 @@ func (a *app) poolerRunCommand() *cobra.Command {
 	return cmd
 }
 
+func (a *app) poolerAdmitCommand() *cobra.Command {
+	address := ""
+	cmd := &cobra.Command{
+		Use:     "admit NAME",
+		Short:   "take in again a host that a rebuilt store does not know; run it on a member",
+		Long:    "It is for a host that joined after the copy from which `pgherd recover` rebuilt the store: such a host has kept its endpoints as they were, and says so in its log. Its certificate is good still, so that it goes on within seconds, without a client noticing.",
+		Example: "  pgherd pooler admit app1 --address 10.0.0.9",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if address == "" {
+				return usage("it is `address` in the host's pooler.yaml", "--address is missing")
+			}
+			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
+				return a.accepted(c.AdmitPooler(ctx, args[0], address))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&address, "address", "", "host name or IP by which clients reach it (required)")
+	return cmd
+}
+
 func (a *app) poolerRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME",
 		Short: "remove such a host for good; run it on a member",
+		Long:  "It ends the host's endpoints. Its certificate may be good for 90 days, and is for that name: until then nobody else gets the name.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {

@@ -119,13 +119,13 @@ func (a *app) poolerJoinWith(ctx context.Context, s *setup, host spec.PoolerHost
 	defer cancel()
 	answer, err := c.PoolerJoin(asking, api.PoolerJoinRequest{Token: text, Name: host.Name, Address: host.Address, CSR: string(csr)})
 	if errors.Is(err, api.ErrLost) {
-		return &exitError{ExitUnknown, "`pgherd pooler remove " + host.Name + "` on a member, then join again with a new token", err}
+		return &exitError{ExitUnknown, "`pgherd pooler remove " + host.Name + "` on a member, then join again with a new token, under another name", err}
 	}
 	if err != nil {
 		return joinError(err, host.Name, to)
 	}
 	if err := s.writePooler(a.poolerConfig(), host, token, answer, key); err != nil { // the cluster has the host already
-		return failed("`pgherd pooler remove "+host.Name+"` on a member, then join again with a new token", "the cluster took %s in, but here it cannot be set up: %w", host.Name, err)
+		return failed("`pgherd pooler remove "+host.Name+"` on a member, then join again with a new token, under another name", "the cluster took %s in, but here it cannot be set up: %w", host.Name, err)
 	}
 	next := fmt.Sprintf("start it with `pgherd pooler run --config %s`, or `systemctl enable --now pgherd-pooler`", a.poolerConfig())
 	said := map[string]string{"pooler": host.Name, "cluster": answer.Cluster, "config": a.poolerConfig()}

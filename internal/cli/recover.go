@@ -99,6 +99,9 @@ func printVerdict(w io.Writer, v rebuild.Verdict, q rebuild.Question) {
 	if len(q.Destroyed) > 0 {
 		fmt.Fprintf(w, "no members       %s, from now on; a new machine joins as usual\n", strings.Join(q.Destroyed, ", "))
 	}
+	if len(v.Poolers) > 0 {
+		fmt.Fprintf(w, "pooling hosts    %s: they go on; `pgherd pooler remove` those that were removed after these records, `pgherd pooler admit` those that joined after them\n", strings.Join(v.Poolers, ", "))
+	}
 	leads := "by the usual election"
 	if v.Leader != "" {
 		leads = v.Leader + ", and nobody else"

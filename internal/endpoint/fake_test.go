@@ -234,27 +234,36 @@ func (s *slowSource) hang(on bool) {
 	s.hangs = on
 }
 
-func (s *slowSource) hung(ctx context.Context) error {
+// become answers from another one from now on.
+func (s *slowSource) become(other Source) {
 	s.mu.Lock()
-	hangs := s.hangs
+	defer s.mu.Unlock()
+	s.Source = other
+}
+
+func (s *slowSource) hung(ctx context.Context) (Source, error) {
+	s.mu.Lock()
+	hangs, source := s.hangs, s.Source
 	s.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	return nil
+	return source, nil
 }
 
 func (s *slowSource) State(ctx context.Context) (core.StoreView, error) {
-	if err := s.hung(ctx); err != nil {
+	source, err := s.hung(ctx)
+	if err != nil {
 		return core.StoreView{}, err
 	}
-	return s.Source.State(ctx)
+	return source.State(ctx)
 }
 
 func (s *slowSource) Put(ctx context.Context, r core.PoolerRecord, expect int64) (int64, error) {
-	if err := s.hung(ctx); err != nil {
+	source, err := s.hung(ctx)
+	if err != nil {
 		return 0, err
 	}
-	return s.Source.Put(ctx, r, expect)
+	return source.Put(ctx, r, expect)
 }

@@ -204,6 +204,45 @@ func TestAStoreThatHangsDelaysNobody(t *testing.T) {
 	h.await("the record", func() bool { return h.record().Target == "n1" })
 }
 
+// A rebuilt store counts its revisions anew: a host that goes on beside it must not insist on those of the old one.
+func TestARebuiltStoreIsWrittenTo(t *testing.T) {
+	h := newHost(t)
+	for term := range uint64(20) {
+		h.lease("n1", 6+term)
+	}
+	h.await("a record of a high revision", func() bool { return h.record().Term == 25 })
+	old, _ := h.store.Snapshot(context.Background())
+	h.rw.forget()
+	h.store = mem.New()
+	for key, e := range old.Entries {
+		if key != records.KeyCluster {
+			h.put(key, json.RawMessage(e.Value))
+		}
+	}
+	h.put(records.KeyCluster, core.ClusterRecord{SystemID: "1", Generation: 1})
+	h.source.become(StoreSource{Store: h.store, Self: "n1"})
+	h.lease("n1", 40)
+	h.await("a record in the new store", func() bool { return h.record().Term == 40 })
+	h.calls(h.rw) // clients notice nothing
+}
+
+// A record that somebody has taken away is written again at once: the primary lets in only who has one.
+func TestARecordTakenAwayComesBack(t *testing.T) {
+	h := newHost(t)
+	s, _ := h.store.Snapshot(context.Background())
+	began := time.Now()
+	for key := records.PoolerPrefix + "n1"; ; s, _ = h.store.Snapshot(context.Background()) {
+		if err := h.store.Delete(context.Background(), key, s.Entries[key].Revision); err == nil {
+			break
+		}
+	}
+	h.lease("n1", 5) // so that it looks; it has nothing new to tell
+	h.await("a record", func() bool { return h.record().Name == "n1" })
+	if took := time.Since(began); took > core.PoolerBeat/2 {
+		t.Errorf("after %s", took)
+	}
+}
+
 func TestTheNextLoopTakesOver(t *testing.T) {
 	h := newHost(t)
 	h.end()

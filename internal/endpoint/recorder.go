@@ -32,19 +32,26 @@ type recorder struct {
 	at       time.Time
 	revision int64 // of the record in the store, as far as is known
 	beat     uint64
+	store    uint64 // the generation of the store that revision is of
 }
 
 // seen takes over what the store has: the revision for the next writing, and the beat to go on from.
 func (r *recorder) seen(v core.StoreView, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if v.Cluster.Generation > r.store { // a store that was rebuilt counts its revisions anew
+		r.store, r.revision = v.Cluster.Generation, 0
+	}
 	for _, p := range v.Poolers {
 		if p.Name == name { // a reading that began before our last writing says less than that
 			r.revision, r.beat = max(r.revision, p.Revision), max(r.beat, p.Beat)
 			return
 		}
 	}
-	r.revision = 0
+	if r.revision = 0; r.written.Name == name { // it was taken away: it is missed before the next beat is due
+		r.written = core.PoolerRecord{}
+		hint(r.changed)
+	}
 }
 
 // set says what the record is to be.

@@ -53,7 +53,9 @@ func ask[T any](ctx context.Context, s *Source, f question[T]) (none T, err erro
 				s.prefer(r.at, all[:asked])
 				return r.value, r.err
 			}
-			err = r.err
+			if !errors.Is(err, ErrUnknown) { // that one says most
+				err = r.err
+			}
 			failed++
 			next.Reset(0)
 		case <-ctx.Done():
@@ -80,8 +82,10 @@ func (s *Source) judge(err error) (final bool, answer error) {
 		return false, err
 	case p.Code == api.CodeConflict:
 		return true, fmt.Errorf("%w: %w", store.ErrConflict, err)
+	case p.Code == api.CodePoolerUnknown: // others may belong to a newer store
+		return false, fmt.Errorf("%w: %w", ErrUnknown, err)
 	case p.Code == api.CodePoolerRemoved:
-		s.removed()
+		s.notices.Removed()
 		return true, fmt.Errorf("%w: %w", ErrRemoved, err)
 	}
 	return true, err

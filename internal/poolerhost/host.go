@@ -38,11 +38,12 @@ type host struct {
 	pki    pki.Dir
 	source *Source
 	loop   *endpoint.Loop
+	told   teller
 }
 
 // Run is the host's process until ctx ends; then the endpoints end, too. On SIGUSR2, or with DetachOnExit, they go
 // on, and the next Run takes them over, as after a kill. When the cluster has removed the host the endpoints end, and
-// the error is ErrRemoved. As root it first becomes the owner of the state directory.
+// the error is ErrRemoved; when it does not know the host they stay as they are (notice.go). As root it first becomes the owner of the state directory.
 func Run(ctx context.Context, o Options) error {
 	if err := privilege.BecomeOwner(o.Config.StateDir, false); err != nil {
 		return err
@@ -74,18 +75,19 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newHost(o Options, id Identity, removed func()) (*host, error) {
-	h := &host{o: o, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki"))}
+	h := &host{o: o, pki: pki.Dir(filepath.Join(o.Config.StateDir, "pki")), told: teller{log: o.Log, stateDir: o.Config.StateDir, now: time.Now}}
 	config, err := pki.PoolerTLS(h.pki)
 	if err != nil {
 		return nil, err
 	}
-	h.source = NewSource(config, id.Members, func(members []core.MemberRecord) {
+	remember := func(members []core.MemberRecord) {
 		id := id
 		id.Members = members
 		if err := id.Save(o.Config.StateDir); err != nil {
 			o.Log.Warn("the list of members could not be written", "error", err)
 		}
-	}, removed)
+	}
+	h.source = NewSource(config, id.Members, Notices{Members: remember, Removed: removed, Read: h.told.read})
 	c := o.Config
 	here := endpointhost.Host{Name: c.Name, StateDir: c.StateDir, PKI: h.pki, Bin: c.Pooler.Bin, RW: c.Listen.RW, RO: c.Listen.RO, Log: o.Log}
 	h.loop = endpoint.New(endpoint.Config{

@@ -18,14 +18,23 @@ import (
 
 const watchAgain = 200 * time.Millisecond
 
-// ErrRemoved: the cluster does not know this host any more.
-var ErrRemoved = errors.New("this host was removed from the cluster")
+// ErrRemoved: the cluster has removed this host. ErrUnknown: it does not know the host, and has not removed it either.
+var (
+	ErrRemoved = errors.New("this host was removed from the cluster")
+	ErrUnknown = errors.New("this host is not in the cluster's records")
+)
+
+// Notices are told what members say. They may be called at the same time.
+type Notices struct {
+	Members func([]core.MemberRecord) // they are others than before
+	Removed func()                    // perhaps more than once
+	Read    func(error)               // what came of each reading of the state; may be nil
+}
 
 // Source is the cluster's state by the API of any member. Who answered last is asked first, who was silent last (ask.go).
 type Source struct {
-	tls      *tls.Config
-	remember func([]core.MemberRecord) // called when they are others
-	removed  func()                    // called when the cluster says so, perhaps more than once
+	tls     *tls.Config
+	notices Notices
 
 	mu         sync.Mutex
 	order      []string // HOST:PORT of all of them
@@ -36,8 +45,8 @@ type Source struct {
 var _ endpoint.Source = (*Source)(nil)
 
 // NewSource asks members, with config's certificate (pki.PoolerTLS).
-func NewSource(config *tls.Config, members []core.MemberRecord, remember func([]core.MemberRecord), removed func()) *Source {
-	s := &Source{tls: config, remember: remember, removed: removed, clients: map[string]*api.Client{}}
+func NewSource(config *tls.Config, members []core.MemberRecord, n Notices) *Source {
+	s := &Source{tls: config, notices: n, clients: map[string]*api.Client{}}
 	s.know(members)
 	return s
 }
@@ -61,11 +70,14 @@ func (s *Source) State(ctx context.Context) (v core.StoreView, err error) {
 		}
 		return v, err
 	})
+	if s.notices.Read != nil {
+		s.notices.Read(err)
+	}
 	if err != nil {
 		return core.StoreView{}, err
 	}
 	if s.know(v.Members) {
-		s.remember(v.Members)
+		s.notices.Members(v.Members)
 	}
 	return v, nil
 }

@@ -126,8 +126,10 @@ func (f *fixture) tls() *tls.Config {
 	return config
 }
 
+var quiet = Notices{Members: func([]core.MemberRecord) {}, Removed: func() {}}
+
 func (f *fixture) source(members ...core.MemberRecord) *Source {
-	s := NewSource(f.tls(), members, func([]core.MemberRecord) {}, func() {})
+	s := NewSource(f.tls(), members, quiet)
 	f.t.Cleanup(s.Close)
 	return s
 }
@@ -148,7 +150,7 @@ func TestSourceAsksAnother(t *testing.T) {
 	ctx := context.Background()
 	first, stop := f.member("n1", 1)
 	var remembered []core.MemberRecord
-	s := NewSource(f.tls(), []core.MemberRecord{first}, func(m []core.MemberRecord) { remembered = m }, func() {})
+	s := NewSource(f.tls(), []core.MemberRecord{first}, Notices{Members: func(m []core.MemberRecord) { remembered = m }})
 	defer s.Close()
 	f.member("n2", 2)
 	if _, err := s.State(ctx); err != nil || len(remembered) != 2 {
@@ -176,22 +178,32 @@ func TestSourceAsksAnother(t *testing.T) {
 	}
 }
 
-// TestSourceRemoved: the certificate is good still, and opens nothing.
+// TestSourceRemoved: the certificate is good still, and opens nothing. What nobody removed is not told to be.
 func TestSourceRemoved(t *testing.T) {
 	f := newFixture(t)
 	m, _ := f.member("n1", 1)
-	told := 0
-	s := NewSource(f.tls(), []core.MemberRecord{m}, func([]core.MemberRecord) {}, func() { told++ })
+	m2, _ := f.member("n2", 2)
+	removed, reads := 0, []error{}
+	s := NewSource(f.tls(), []core.MemberRecord{m, m2}, Notices{Members: quiet.Members, Removed: func() { removed++ }, Read: func(err error) { reads = append(reads, err) }})
 	defer s.Close()
-	if _, err := s.State(context.Background()); !errors.Is(err, ErrRemoved) || told != 1 {
-		t.Errorf("state: %v, told %d times", err, told)
+	expect := func(what string, want error, removals int) {
+		t.Helper()
+		if _, err := s.State(context.Background()); !errors.Is(err, want) || removed != removals {
+			t.Errorf("state when %s: %v, told of %d removals", what, err, removed)
+		}
+		if _, err := s.Put(context.Background(), core.PoolerRecord{Name: "app1"}, 0); !errors.Is(err, want) {
+			t.Errorf("put when %s: %v", what, err)
+		}
 	}
-	if _, err := s.Put(context.Background(), core.PoolerRecord{Name: "app1"}, 0); !errors.Is(err, ErrRemoved) {
-		t.Errorf("put: %v", err)
-	}
+	expect("nobody knows it", ErrUnknown, 0)
+	f.put("poolerremovals/app1", api.PoolerRemoval{Name: "app1"})
+	expect("it is removed", ErrRemoved, 1)
 	f.register()
-	if _, err := s.State(context.Background()); err != nil {
-		t.Errorf("registered: %v", err)
+	if _, err := s.State(context.Background()); !errors.Is(err, ErrRemoved) {
+		t.Errorf("a removal counts more than a registration: %v", err)
+	}
+	if len(reads) != 3 || !errors.Is(reads[0], ErrUnknown) {
+		t.Errorf("told of the readings: %v", reads)
 	}
 }
 

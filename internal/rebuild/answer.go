@@ -2,6 +2,7 @@ package rebuild
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -25,7 +26,8 @@ type Saved struct {
 
 // Lasting says whether a record is kept.
 func Lasting(key string) bool {
-	return key != records.KeyOperation && !strings.HasPrefix(key, records.RequestPrefix) && !strings.HasPrefix(key, records.TokenPrefix)
+	return key != records.KeyOperation && !slices.ContainsFunc([]string{records.RequestPrefix, records.TokenPrefix, records.PoolerTokenPrefix},
+		func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 }
 
 // View decodes the records.
@@ -35,6 +37,17 @@ func (s Saved) View() (core.StoreView, error) {
 		snapshot.Entries[key] = store.Entry{Value: value, Revision: s.Revision}
 	}
 	return records.Decode(snapshot, "")
+}
+
+// names are what follows a prefix in the keys, sorted.
+func (s Saved) names(prefix string) (list []string) {
+	for key := range s.Entries {
+		if name, ok := strings.CutPrefix(key, prefix); ok {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // newer: a later store first, then the later moment of the same store.

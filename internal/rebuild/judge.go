@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store/records"
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
@@ -73,6 +74,7 @@ type Verdict struct {
 	Generation uint64   `json:"generation,omitempty"`
 	Term       uint64   `json:"term,omitempty"`
 	Timeline   uint64   `json:"timeline,omitempty"`
+	Poolers    []string `json:"poolers,omitempty"` // hosts that only pool, as the newest records know them
 	Refusal    *Refusal `json:"refusal,omitempty"`
 
 	Members []core.MemberRecord `json:"-"` // of the newest records
@@ -142,6 +144,7 @@ func (j *judge) records() *Refusal {
 	}
 	j.v.Cluster, j.v.Members = j.v.view.Cluster.Name, j.v.view.Members
 	j.v.LeaseText = leaseText(j.v.view)
+	j.v.Poolers = j.v.newest.names(records.PoolerHostPrefix)
 	return nil
 }
 

@@ -215,4 +215,85 @@ func poolerHostIsRemoved(t *testing.T, c *cluster, h *member) {
 		t.Errorf("started again it ended with %d", code)
 	}
 	c.waitEndpoints() // of members only
+	again := c.addPoolerHost("twin", "127.0.0.10")
+	again.name = h.name
+	refused(t, "another host of its name", again.tryPoolerJoin(m, again.tokenFrom(m, "--pooler")), 3, "choose another --name")
+}
+
+// TestPoolerHostOutlivesTheStore: the store is lost and rebuilt, first from copies that know the host and then without any
+// word of it. Its clients' connections, and its processes, are the same all the time.
+func TestPoolerHostOutlivesTheStore(t *testing.T) {
+	c := newCluster(t)
+	c.upWithEndpoints(3)
+	h := c.addPoolerHost("app1", "127.0.0.9")
+	poolerHostJoins(t, c, h)
+	w := h.web(h.rw, "shop")
+	ask(t, w, "SELECT 'before'")
+	rw, ro, process := h.pid("pooler-rw"), h.pid("pooler-ro"), h.agent
+	unnoticed := func(when string) {
+		t.Helper()
+		ask(t, w, "SELECT 'still here'")
+		if h.pid("pooler-rw") != rw || h.pid("pooler-ro") != ro || h.agent != process || !h.running() {
+			t.Fatalf("%s: its PgBouncers were %d and %d, now %d and %d; it runs: %v", when, rw, ro, h.pid("pooler-rw"), h.pid("pooler-ro"), h.running())
+		}
+	}
+	c.powerCut(c.members...)
+	for _, m := range c.members {
+		m.loseStore()
+		m.start()
+	}
+	m := c.members[1]
+	m.says("store_lost")
+	if out := m.do("recover"); !strings.Contains(out, "app1: they go on") {
+		t.Errorf("recover does not tell of it: %s", out)
+	}
+	m.do("recover", "--confirm", "main")
+	h.waitPooling()
+	unnoticed("after the store was rebuilt")
+
+	c.forgetPoolerHost(h.name)
+	c.wait(20*time.Second, "it says that the cluster does not know it", func() bool {
+		return strings.Contains(tail(h.logFile(), 8000), "pgherd pooler admit app1")
+	})
+	unnoticed("unknown")
+	m.do("pooler", "admit", h.name, "--address", h.ip)
+	before := h.beat()
+	c.wait(20*time.Second, "its record", func() bool { return h.beat() > before })
+	h.waitPooling()
+	unnoticed("taken in again")
+	c.wait(10*time.Second, "a new client to be looked up: the primary lets the host in again", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		conn, err := through(ctx, h, h.rw, "web", "other", "require")
+		if err == nil {
+			_ = conn.Close(ctx)
+		}
+		return err == nil
+	})
+}
+
+// forgetPoolerHost makes the store one of before the host's join.
+func (c *cluster) forgetPoolerHost(name string) {
+	c.t.Helper()
+	forgotten := 0
+	c.withStore(func(ctx context.Context, store *clientv3.Client) bool {
+		r, err := store.Get(ctx, "/pgherd/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			return false
+		}
+		for _, prefix := range []string{"/poolerhosts/", "/poolers/"} { // in this order, or it would write its record again
+			for _, kv := range r.Kvs {
+				if strings.HasSuffix(string(kv.Key), prefix+name) {
+					if _, err := store.Delete(ctx, string(kv.Key)); err != nil {
+						return false
+					}
+					forgotten++
+				}
+			}
+		}
+		return true
+	})
+	if forgotten == 0 {
+		c.t.Fatalf("the store did not know %s", name)
+	}
 }

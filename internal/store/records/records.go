@@ -18,7 +18,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store"
 )
 
-// The keys. MemberPrefix, PoolerPrefix, DrainPrefix, RequestPrefix, TokenPrefix and RemovalPrefix are followed by a name or id.
+// The keys. Those that end in a slash are followed by a name or an id.
 const (
 	KeyCluster    = "cluster"
 	KeySpec       = "spec"
@@ -31,6 +31,12 @@ const (
 	RequestPrefix = "requests/"
 	TokenPrefix   = "tokens/"
 	RemovalPrefix = "removals/" // followed by the member's name, a slash and the fork's id
+
+	// Of hosts that only pool. The core knows none of them; it sees such a host's PoolerPrefix record, as any other.
+	PoolerHostPrefix    = "poolerhosts/"    // who is registered: api.PoolerHost
+	PoolerRemovalPrefix = "poolerremovals/" // who was removed: api.PoolerRemoval
+	// PoolerTokenPrefix is another than that of members' tokens: an agent that knows no other kind must not take one for a member's.
+	PoolerTokenPrefix = "poolertokens/"
 )
 
 // Decode reads a snapshot into the part of core's view that is records. self picks
