@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
-# or newer, from Debian's packages), PgBouncer (1.21 or newer) and the Go modules; with the
+# or newer, from Debian's packages), PgBouncer (1.21 or newer), HAProxy, promtool and the Go modules; with the
 # argument "lab" also what makes faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,6 +80,21 @@ find_haproxy() {
 	install haproxy
 }
 
+# promtool checks the alert rules and what is scraped. Debian has it in the package of Prometheus itself, whose server nobody
+# asked for: only the program is taken out of it (19 MB to fetch; apt checks the signature).
+find_promtool() {
+	local at=/usr/local/lib/pgherd/promtool work
+	command -v promtool >/dev/null || [ -x "$at" ] && return
+	say "fetching promtool"
+	refresh promtool
+	work=$(mktemp -d)
+	if [ "$(id -u)" = 0 ] && id _apt >/dev/null 2>&1; then chown _apt "$work"; fi # it downloads, not root
+	(cd "$work" && apt-get -q download prometheus >&2) || die "promtool could not be fetched" "apt-get download prometheus says why"
+	dpkg-deb -x "$work"/prometheus_*.deb "$work/root"
+	as_root env install -D -m 755 "$work/root/usr/bin/promtool" "$at"
+	rm -rf "$work"
+}
+
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
 find_lab_tools() {
 	local missing=()
@@ -99,6 +114,7 @@ find_go
 find_postgres
 find_pgbouncer
 find_haproxy
+find_promtool
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

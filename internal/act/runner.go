@@ -36,6 +36,8 @@ type Runner struct {
 	Ask      func(ctx context.Context, m core.MemberRecord, v core.Vouch) error // one other member to vouch for our lease
 	// KeptChanged is called when a fork was saved or dropped, or data was set aside; nil: nobody asks.
 	KeptChanged func()
+	// Took is told what each step took, and whether it failed; nil: nobody asks.
+	Took func(kind core.StepKind, took time.Duration, err error)
 	// Wake makes the loop look: what was asked for has come to its end. nil: nobody asks.
 	Wake func()
 }
@@ -60,7 +62,7 @@ func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, planLimit)
 	defer cancel()
 	for _, s := range plan.Steps {
-		if err := r.step(ctx, s); err != nil {
+		if err := r.timed(ctx, s); err != nil {
 			return &StepError{Kind: s.Kind, Err: err}
 		}
 	}
@@ -69,6 +71,15 @@ func (r *Runner) Run(ctx context.Context, plan core.Plan) error {
 
 // guard is checked again right before an effect.
 func (r *Runner) guard(g core.Guard) error { return trust.Refuse(g, r.Ledger.Term(), r.Now()) }
+
+func (r *Runner) timed(ctx context.Context, s core.Step) error {
+	began := time.Now()
+	err := r.step(ctx, s)
+	if r.Took != nil {
+		r.Took(s.Kind, time.Since(began), err)
+	}
+	return err
+}
 
 func (r *Runner) step(ctx context.Context, s core.Step) error {
 	if err := r.guard(s.Guard); err != nil {

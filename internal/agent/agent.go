@@ -15,9 +15,11 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/metrics"
 	"github.com/pgherd/pgherd/internal/observe"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
@@ -28,7 +30,8 @@ type Agent struct {
 	id          Identity
 	pki         pki.Dir
 	store       *etcd.Store
-	prefix      string // of all generations' keys
+	records     store.Store // the same, timed
+	prefix      string      // of all generations' keys
 	storeConfig etcd.Config
 	voter       *voter // nil with an external store
 	warden      *wardenLink
@@ -42,6 +45,7 @@ type Agent struct {
 	major       int        // PostgreSQL's here; 0 on a witness
 	keeper      *keeper    // of forks; nil on a witness
 	announcer   *announcer // nil on a witness
+	metrics     *metrics.Metrics
 	outward     *outward   // nil: nobody outside is shown this member's role
 	endpoints   *endpoints // nil without them
 

@@ -15,6 +15,7 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/metrics"
 	"github.com/pgherd/pgherd/internal/observe"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
@@ -33,6 +34,7 @@ func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
 	if a.gen, err = loadGeneration(o.Config.StateDir); err != nil {
 		return nil, err
 	}
+	a.metrics = metrics.New(id.Cluster, o.Config.Name, a.measures, o.Log)
 	clientTLS, err := pki.ClientTLS(a.pki)
 	if err != nil {
 		return nil, err
@@ -44,8 +46,9 @@ func build(ctx context.Context, o Options, id Identity) (*Agent, error) {
 	if err := a.buildStore(ctx, clientTLS); err != nil {
 		return nil, err
 	}
+	a.records = a.metrics.Measured(a.store)
 	a.jobs = &act.Jobs{Now: warden.BootNow, Log: o.Log}
-	a.runner = &act.Runner{Self: o.Config.Name, Store: a.store, Now: warden.BootNow, Log: o.Log, Jobs: a.jobs}
+	a.runner = &act.Runner{Self: o.Config.Name, Store: a.records, Now: warden.BootNow, Log: o.Log, Jobs: a.jobs, Took: a.metrics.Stepped}
 	if !o.Config.Witness {
 		if err := a.buildServer(); err != nil {
 			return nil, err
@@ -168,7 +171,7 @@ func (a *Agent) mayGuard() error {
 }
 
 func (a *Agent) buildLoop() {
-	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.store, Now: warden.BootNow, Check: a.check, Remembered: a.members}
+	stores := &observe.StoreSource{Self: a.o.Config.Name, Store: a.records, Now: warden.BootNow, Check: a.check, Remembered: a.members}
 	a.observer = &observe.Observer{
 		Self: a.o.Config.Name, Ordinal: a.id.Ordinal, Now: warden.BootNow, Store: stores, Job: a.jobs.View,
 		Peers: &observe.PeerSource{Self: a.o.Config.Name, Client: a.peers, Now: warden.BootNow},

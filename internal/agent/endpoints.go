@@ -32,7 +32,7 @@ func (a *Agent) buildEndpoints() {
 	}
 	a.endpoints = &endpoints{loop: endpoint.New(endpoint.Config{
 		Name: c.Name, Address: c.Address, RWPort: spec.PortOf(c.Listen.RW), ROPort: spec.PortOf(c.Listen.RO), Member: true,
-		Source: endpoint.StoreSource{Store: a.store, Self: c.Name, Check: a.believed},
+		Source: endpoint.StoreSource{Store: a.records, Self: c.Name, Check: a.believed},
 		Dial:   a.host().Dial, Open: a.host().Open, Now: warden.BootNow, Log: a.o.Log,
 	})}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/forks"
+	"github.com/pgherd/pgherd/internal/metrics"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/spec"
 )
@@ -28,8 +29,9 @@ type keeper struct {
 	mu    sync.Mutex // one look at a time
 	sizes map[string]int64
 
-	told sync.Mutex
-	kept core.Kept
+	told   sync.Mutex
+	kept   core.Kept
+	summed []metrics.Kept // of each saved fork
 }
 
 const (
@@ -41,7 +43,7 @@ const (
 func newKeeper(a *Agent) *keeper {
 	k := &keeper{a: a, dir: forks.DirName(a.o.Config.StateDir), poke: make(chan struct{}, 1), sizes: map[string]int64{}}
 	if list, err := forks.List(k.dir); err == nil {
-		k.kept = keptOf(list)
+		k.kept, k.summed = keptOf(list), sumsOf(list)
 	}
 	return k
 }
@@ -97,7 +99,7 @@ func (k *keeper) tell(ctx context.Context) error {
 	}
 	k.told.Lock()
 	was := k.kept
-	k.kept = now
+	k.kept, k.summed = now, sumsOf(list)
 	k.told.Unlock()
 	if was.Text != now.Text || !slices.Equal(was.Overdue, now.Overdue) {
 		k.a.poke()

@@ -29,12 +29,17 @@ func (a *Agent) loop(ctx context.Context) {
 }
 
 func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
+	began := time.Now()
+	defer func() { a.metrics.Ticked(time.Since(began)) }()
 	ctx, cancel := context.WithTimeout(ctx, tickLimit)
 	defer cancel()
 	view := a.observer.View(ctx)
 	view.Stopping, view.Failed = stopping, a.failed
 	before := a.memory
+	looked := time.Now()
 	plan, memory, report := core.Decide(before, view)
+	a.metrics.Decided(time.Since(looked))
+	a.metrics.See(&before, &view)
 	a.memory = memory
 	report.Conditions = append(report.Conditions, a.proof.watch(invariant.Decision{Memory: before, View: view, Plan: plan, Report: report})...)
 	report.Conditions = append(report.Conditions, a.storeLost(view)...)

@@ -28,7 +28,8 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const refusedByTLS, asMember, asAnybody = 0, 1, 2
+	const refusedByTLS, asMember, asViewer, asAnybody = 0, 1, 2, 3
+	const forMembers, forViewers, forAll = asMember, asViewer, asAnybody
 	callers := map[string]struct {
 		client *Client
 		is     int
@@ -38,16 +39,19 @@ func TestAccess(t *testing.T) {
 		"no certificate":     {f.remote(nil), asAnybody},
 		"client certificate": {f.remote(clientPair(t, f.ca, "n2")), asAnybody},
 		"pooler":             {f.remote(poolerPair(t, f.ca, "n2")), asAnybody},
+		"viewer":             {f.remote(viewerPair(t, f.ca, "n2")), asViewer},
+		"viewer of wrong CA": {f.remote(viewerPair(t, stranger, "n2")), refusedByTLS},
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
 	}
-	routes := map[string]bool{ // whether anybody may ask
-		"GET /v1/member": false, "GET /v1/status": false, "GET /v1/endpoints": false, "GET /v1/explain": false, "GET /v1/events": false, "GET /v1/spec": false,
-		"PUT /v1/spec": false, "POST /v1/operations": false, "GET /v1/operations/current": false, "POST /v1/members/n2/requests": false,
-		"DELETE /v1/members/n9": false, "GET /v1/forks": false, "GET /v1/members/n1/forks/x": false, "DELETE /v1/members/n1/forks/x": false, "POST /v1/pause": false, "DELETE /v1/pause": false, "POST /v1/tokens": false,
-		"POST /v1/join": true, "GET /v1/nothing": true, "PATCH /v1/status": true,
+	routes := map[string]int{ // who may ask
+		"GET /v1/member": forMembers, "GET /v1/status": forMembers, "GET /v1/endpoints": forMembers, "GET /v1/explain": forMembers, "GET /v1/events": forMembers, "GET /v1/spec": forMembers,
+		"PUT /v1/spec": forMembers, "POST /v1/operations": forMembers, "GET /v1/operations/current": forMembers, "POST /v1/members/n2/requests": forMembers,
+		"DELETE /v1/members/n9": forMembers, "GET /v1/forks": forMembers, "GET /v1/members/n1/forks/x": forMembers, "DELETE /v1/members/n1/forks/x": forMembers, "POST /v1/pause": forMembers, "DELETE /v1/pause": forMembers, "POST /v1/tokens": forMembers,
+		"POST /v1/viewers": forMembers, "GET " + MetricsPath: forViewers,
+		"POST /v1/join": forAll, "GET /v1/nothing": forAll, "PATCH /v1/status": forAll,
 	}
 	for name, caller := range callers {
-		for route, open := range routes {
+		for route, who := range routes {
 			method, path, _ := strings.Cut(route, " ")
 			var out any
 			err := caller.client.call(context.Background(), method, path, nil, &out)
@@ -59,7 +63,7 @@ func TestAccess(t *testing.T) {
 				if err == nil || isProblem {
 					t.Errorf("%s as %s: got past TLS: %v", route, name, err)
 				}
-			case forbidden != (caller.is == asAnybody && !open):
+			case forbidden != (caller.is > who):
 				t.Errorf("%s as %s: %v", route, name, err)
 			case err != nil && !isProblem:
 				t.Errorf("%s as %s: %v", route, name, err)
@@ -81,6 +85,16 @@ func clientPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
 		t.Fatal(err)
 	}
 	cert, err := ca.SignClient(csr, name, time.Now(), time.Hour)
+	return keyPair(t, cert, key, err)
+}
+
+func viewerPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
+	t.Helper()
+	key, csr, err := pki.NewKeyAndCSR(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.SignViewer(csr, name, time.Now(), time.Hour)
 	return keyPair(t, cert, key, err)
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -42,6 +43,9 @@ type Backend struct {
 
 	// Health is what load balancers are answered by, from memory. nil: nothing is known.
 	Health func() health.Facts
+
+	// Metrics answers scrapes; nil: there are none.
+	Metrics http.Handler
 
 	// Members gives the last answers of all members, this one included, by name. A
 	// member whose newest answer is too old to speak for now must be left out: it is
@@ -93,6 +97,9 @@ func (b Backend) withDefaults() Backend {
 	}
 	if b.Health == nil {
 		b.Health = func() health.Facts { return health.Facts{} }
+	}
+	if b.Metrics == nil {
+		b.Metrics = http.NotFoundHandler()
 	}
 	if b.Members == nil {
 		b.Members = func() map[string]peer.Status { return map[string]peer.Status{b.Name: b.Status()} }

@@ -247,3 +247,9 @@ func (c *Client) decode(answer *http.Response, text []byte, out any) error {
 	p.Status = answer.StatusCode
 	return p
 }
+
+// Viewer has a viewer's key signed.
+func (c *Client) Viewer(ctx context.Context, request ViewerRequest) (a ViewerAnswer, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/viewers", request, &a)
+	return a, err
+}

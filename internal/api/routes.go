@@ -43,6 +43,7 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/pause":   s.postPause,
 		"DELETE /v1/pause": s.deletePause,
 		"POST /v1/tokens":  s.postToken,
+		"POST /v1/viewers": s.postViewer,
 	} {
 		mux.HandleFunc(pattern, s.trusted(f))
 	}
@@ -52,6 +53,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
 	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
 	s.healthRoutes(mux)
+	mux.HandleFunc("GET "+MetricsPath, s.getMetrics)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
 	mux.HandleFunc("POST /v1/poolers/join", s.open(s.postPoolerJoin))
 	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))

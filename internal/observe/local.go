@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -28,6 +29,7 @@ type LocalSource struct {
 	Mount    MountCheck
 
 	health   health
+	server   atomic.Pointer[Server]
 	flight   flight
 	answered int // the postmaster that gave facts last; only the read touches it
 	mu       sync.Mutex
@@ -185,6 +187,7 @@ func (s *LocalSource) instance(ctx context.Context, w warden.Status) core.Instan
 		return s.notAnswering(err, w.PostmasterPID)
 	}
 	s.answered = w.PostmasterPID
+	s.server.Store(serverOf(f))
 	i := running(f)
 	s.control(&i)
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)

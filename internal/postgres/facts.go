@@ -29,9 +29,12 @@ type Facts struct {
 	ReplayLSN  wal.LSN `json:"replay_lsn"`
 	// ReplayAtEnd: all WAL there is has been replayed. It is a positive sign, not
 	// "the LSN stopped moving", but final only while the WAL receiver is off.
-	ReplayAtEnd  bool   `json:"replay_at_end"`
-	ReplayPaused bool   `json:"replay_paused"`
-	ReplayWait   string `json:"replay_wait"` // what the startup process waits for, by pg_stat_activity
+	ReplayAtEnd  bool       `json:"replay_at_end"`
+	ReplayPaused bool       `json:"replay_paused"`
+	ReplayedAt   *time.Time `json:"replayed_at"` // commit time of the last transaction replayed; nil: none since the start
+	ReplayWait   string     `json:"replay_wait"` // what the startup process waits for, by pg_stat_activity
+
+	Archive bool `json:"archive"` // restore_command is set
 
 	// Roles: pgherd's own roles exist, and what poolers ask (see EnsureRoles).
 	Roles bool `json:"roles"`

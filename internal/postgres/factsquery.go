@@ -36,6 +36,8 @@ SELECT json_build_object(
  'replay_lsn', CASE WHEN r.standby THEN pg_last_wal_replay_lsn() END,
  'replay_wait', CASE WHEN r.standby THEN (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1) END,
  'replay_paused', CASE WHEN r.standby THEN pg_get_wal_replay_pause_state() = 'paused' END,
+ 'replayed_at', CASE WHEN r.standby THEN pg_last_xact_replay_timestamp() END,
+ 'archive', current_setting('restore_command') <> '',
  'receiver', (SELECT json_build_object('status', status, 'sender_host', sender_host, 'sender_port', sender_port,
      'conninfo', conninfo, 'slot_name', slot_name, 'timeline', received_tli, 'flushed_lsn', flushed_lsn,
      'latest_end_lsn', latest_end_lsn, 'last_message', last_msg_receipt_time) FROM pg_stat_wal_receiver),
