@@ -95,6 +95,17 @@ find_promtool() {
 	rm -rf "$work"
 }
 
+# The real pgjdbc connects with what `pgherd dsn --format jdbc` prints, in a test; a JDK, because the test's program is a source file.
+find_jdbc() {
+	local missing=()
+	[ -e /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
+	command -v java >/dev/null && command -v javac >/dev/null || missing+=(default-jdk-headless)
+	[ "${#missing[@]}" = 0 ] && return
+	say "installing ${missing[*]}"
+	refresh "${missing[*]}"
+	install "${missing[@]}"
+}
+
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
 find_lab_tools() {
 	local missing=()
@@ -115,6 +126,7 @@ find_postgres
 find_pgbouncer
 find_haproxy
 find_promtool
+find_jdbc
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

@@ -10,12 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgherd/pgherd/internal/pki"
 )
@@ -30,52 +27,6 @@ func (c *cluster) psqlWith(environment []string, args ...string) string {
 		c.t.Fatalf("psql %v: %v\n%s", args, err, out)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// TestDSNConnects: what `pgherd dsn` prints is taken by libpq and pgx, verifies the server, and finds who is asked for.
-func TestDSNConnects(t *testing.T) {
-	c := shared(t)
-	p := c.waitSync()
-	const ask = "SELECT current_user || ' ' || current_database() || ' ' || inet_server_port() || ' ' || pg_is_in_recovery() || ' ' || (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
-	primary := fmt.Sprintf("app app %d false true", p.pg)
-	isStandby := func(got string) bool {
-		return slices.ContainsFunc(c.others(p), func(m *member) bool { return got == fmt.Sprintf("app app %d true true", m.pg) })
-	}
-	pass := "PGPASSFILE=" + filepath.Join(c.dir, "app.pgpass")
-	forPgx := c.appDSN(p) // and writes the file
-	args := []string{"dsn", "--user", "app", "--database", "app", "--sslrootcert", filepath.Join(p.dir, "pki", "ca.crt")}
-	print := func(more ...string) string { return strings.TrimSpace(p.do(append(args, more...)...)) }
-
-	if got := c.psqlWith([]string{pass}, print(), "-c", ask); got != primary {
-		t.Errorf("uri: %s", got)
-	}
-	if got := c.psqlWith([]string{pass}, print("--read-only"), "-c", ask); !isStandby(got) {
-		t.Errorf("uri, read-only: %s", got)
-	}
-	services := filepath.Join(c.dir, "service.conf")
-	if err := os.WriteFile(services, []byte(print("--format", "service")+"\n\n"+print("--format", "service", "--read-only")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	name := c.status().Cluster
-	for service, good := range map[string]func(string) bool{name: func(got string) bool { return got == primary }, name + "_ro": isStandby} {
-		if got := c.psqlWith([]string{pass, "PGSERVICEFILE=" + services}, "service="+service, "-c", ask); !good(got) {
-			t.Errorf("service %s: %s", service, got)
-		}
-	}
-	for session, good := range map[string]func(string) bool{forPgx: func(got string) bool { return got == primary }, print("--format", "pgx", "--read-only") + " passfile=" + pass[len("PGPASSFILE="):]: isStandby} {
-		conn, err := pgx.Connect(context.Background(), session)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got string
-		if err := conn.QueryRow(context.Background(), ask).Scan(&got); err != nil || !good(got) {
-			t.Errorf("pgx: %s %v", got, err)
-		}
-		conn.Close(context.Background())
-	}
-	if a := c.pgherd(append(args, "--config", p.config)...); strings.Contains(a.stdout+a.stderr, password) {
-		t.Error("a password is in it")
-	}
 }
 
 // TestWaitAndNotification: wait ends when the new primary accepts writes, and who listens there is told of it once.

@@ -105,6 +105,7 @@ func TestEndpoints(t *testing.T) {
 		{"a standby lags", endpointsLeaveWhoLags},
 		{"the primary is killed", endpointsFollowAFailover},
 		{"a member stops", endpointsLeaveWhoStops},
+		{"what dsn prints", endpointsByDSN},
 	} {
 		if !t.Run(one.name, func(t *testing.T) { c.t = t; one.test(t, c); c.waitEndpoints() }) {
 			c.t = t
