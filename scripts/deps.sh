@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
-# or newer, from Debian's packages), PgBouncer (1.21 or newer), HAProxy, promtool and the Go modules; with the
+# or newer, from Debian's packages), PgBouncer (1.21 or newer), HAProxy, Prometheus and the Go modules; with the
 # argument "lab" also what makes faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,18 +80,20 @@ find_haproxy() {
 	install haproxy
 }
 
-# promtool checks the alert rules and what is scraped. Debian has it in the package of Prometheus itself, whose server nobody
-# asked for: only the program is taken out of it (19 MB to fetch; apt checks the signature).
-find_promtool() {
-	local at=/usr/local/lib/pgherd/promtool work
-	command -v promtool >/dev/null || [ -x "$at" ] && return
-	say "fetching promtool"
-	refresh promtool
+# The real Prometheus scrapes a cluster in a test, and its promtool checks the alert rules. Debian's package would start a
+# server that nobody asked for, and bring web pages: only the two programs are taken out of it (19 MB to fetch; apt
+# checks the signature).
+find_prometheus() {
+	local at=/usr/local/lib/pgherd work
+	command -v prometheus >/dev/null && command -v promtool >/dev/null && return
+	[ -x "$at/prometheus" ] && [ -x "$at/promtool" ] && return
+	say "fetching Prometheus"
+	refresh Prometheus
 	work=$(mktemp -d)
 	if [ "$(id -u)" = 0 ] && id _apt >/dev/null 2>&1; then chown _apt "$work"; fi # it downloads, not root
-	(cd "$work" && apt-get -q download prometheus >&2) || die "promtool could not be fetched" "apt-get download prometheus says why"
+	(cd "$work" && apt-get -q download prometheus >&2) || die "Prometheus could not be fetched" "apt-get download prometheus says why"
 	dpkg-deb -x "$work"/prometheus_*.deb "$work/root"
-	as_root env install -D -m 755 "$work/root/usr/bin/promtool" "$at"
+	as_root env install -D -m 755 -t "$at" "$work/root/usr/bin/prometheus" "$work/root/usr/bin/promtool"
 	rm -rf "$work"
 }
 
@@ -125,7 +127,7 @@ find_go
 find_postgres
 find_pgbouncer
 find_haproxy
-find_promtool
+find_prometheus
 find_jdbc
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"

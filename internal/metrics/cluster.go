@@ -133,9 +133,10 @@ func lags(s *Snapshot, give give, replay bool) {
 		if replay || at < 0 {
 			continue
 		}
-		// A position on another timeline cannot be compared: the member may be ahead of where the histories part.
-		if p := s.View.Peers[at]; p.Known && p.Instance.Timeline == i.Timeline && p.Instance.Position().LSN != 0 {
-			give(float64(max(0, i.WriteLSN.Sub(p.Instance.Position().LSN))), m.Name)
+		// What a member has of another history counts as far as the two go along with each other.
+		if p := s.View.Peers[at]; p.Known && p.Instance.Position().LSN != 0 {
+			has := min(p.Instance.Position().LSN, p.Instance.History.Parting(p.Instance.Timeline, i.History, i.Timeline))
+			give(float64(max(0, i.WriteLSN.Sub(has))), m.Name)
 		}
 	}
 }

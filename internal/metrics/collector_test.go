@@ -242,14 +242,18 @@ func TestOwnOfOthers(t *testing.T) {
 		want float64
 		none bool
 	}{
-		"a standby has received more than replayed":  {s: standby(), name: "replay_backlog_bytes", want: 256},
-		"the lease is another's":                     {s: standby(), name: "lease_trusted_seconds"},
-		"a standby tells nobody's lag":               {s: standby(), name: "standby_lag_bytes n3", none: true},
-		"nor of hosts that only pool":                {s: standby(), name: "pooler_clients app1", none: true},
-		"but of its own":                             {s: standby(), name: "pooler_clients n2", want: 30},
-		"who does not stream":                        {s: primary(), name: "standby_streaming n3"},
-		"a witness never does":                       {s: primary(), name: "standby_streaming w1", none: true},
-		"a position on another timeline":             {s: primary(func(s *Snapshot) { s.View.Peers[1].Instance.Timeline = 3 }), name: "standby_lag_bytes n3", none: true},
+		"a standby has received more than replayed": {s: standby(), name: "replay_backlog_bytes", want: 256},
+		"the lease is another's":                    {s: standby(), name: "lease_trusted_seconds"},
+		"a standby tells nobody's lag":              {s: standby(), name: "standby_lag_bytes n3", none: true},
+		"nor of hosts that only pool":               {s: standby(), name: "pooler_clients app1", none: true},
+		"but of its own":                            {s: standby(), name: "pooler_clients n2", want: 30},
+		"who does not stream":                       {s: primary(), name: "standby_streaming n3"},
+		"a witness never does":                      {s: primary(), name: "standby_streaming w1", none: true},
+		"one that left the history early": {s: primary(func(s *Snapshot) {
+			s.View.Local.Instance.History = wal.History{{Timeline: 3, LSN: 0x1000}}
+			s.View.Peers[1].Instance.Timeline = 3
+		}), name: "standby_lag_bytes n3", want: 0x3000},
+		"one that told nothing":                      {s: primary(func(s *Snapshot) { s.View.Peers[1].Instance = core.Instance{} }), name: "standby_lag_bytes n3", none: true},
 		"async wants nobody's word":                  {s: primary(func(s *Snapshot) { s.View.Store.Spec.Durability = spec.DurabilityAsync }), name: "sync_standbys_wanted"},
 		"a store with an error":                      {s: primary(func(s *Snapshot) { s.View.Store.Err = "no answer" }), name: "store_up"},
 		"a store never read has no age":              {s: standby(func(s *Snapshot) { s.View.Store = core.StoreView{} }), name: "store_age_seconds", none: true},

@@ -136,8 +136,10 @@ func TestDashboardAsksForWhatThereIs(t *testing.T) {
 
 // TestDashboardsQueriesAreValid has promtool read each as a rule.
 func TestDashboardsQueriesAreValid(t *testing.T) {
+	type query struct{ Expr string }
 	var board struct {
-		Panels []struct{ Targets []struct{ Expr string } }
+		Panels      []struct{ Targets []query }
+		Annotations struct{ List []query }
 	}
 	if err := json.Unmarshal([]byte(read(t, dashboard)), &board); err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestDashboardsQueriesAreValid(t *testing.T) {
 	var rules strings.Builder
 	rules.WriteString("groups:\n  - name: dashboard\n    rules:\n")
 	n := 0
-	for _, p := range board.Panels {
+	for _, p := range append(board.Panels, struct{ Targets []query }{board.Annotations.List}) {
 		for _, q := range p.Targets {
 			n++
 			expr, _ := json.Marshal(strings.NewReplacer("$cluster", "main", "$__rate_interval", "1m").Replace(q.Expr))

@@ -99,6 +99,7 @@ func TestEndpoints(t *testing.T) {
 		test func(*testing.T, *cluster)
 	}{
 		{"any database on any host", endpointsServe},
+		{"they are measured", endpointsAreMeasured},
 		{"who may not come in", endpointsRefuse},
 		{"a pooler is killed", endpointsComeBack},
 		{"an agent is killed", endpointsOutliveTheAgent},

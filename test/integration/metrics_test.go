@@ -71,6 +71,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 			t.Errorf("%s is 0", name)
 		}
 	}
+	t.Logf("a scrape of the primary is %d bytes; its agent has %.0f MB", len(all[p.name]), sample(t, all[p.name], "process_resident_memory_bytes")/1e6)
 	lint(t, all[p.name])
 	askedFor(t, all)
 }
@@ -177,7 +178,7 @@ func sample(t *testing.T, text, series string) float64 {
 	t.Helper()
 	name, label, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, name+"{") && strings.Contains(line, label) {
+		if (strings.HasPrefix(line, name+"{") || strings.HasPrefix(line, name+" ")) && strings.Contains(line, label) {
 			fields := strings.Fields(line)
 			v, err := strconv.ParseFloat(fields[len(fields)-1], 64)
 			if err != nil {
@@ -199,11 +200,7 @@ func lint(t *testing.T, text string) {
 			own.WriteString(line)
 		}
 	}
-	program, err := exec.LookPath("promtool")
-	if err != nil {
-		program = "/usr/local/lib/pgherd/promtool" // where scripts/deps.sh puts it
-	}
-	cmd := exec.Command(program, "check", "metrics")
+	cmd := exec.Command(ofPrometheus("promtool"), "check", "metrics")
 	cmd.Stdin = strings.NewReader(own.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool check metrics: %v (`make deps` installs it)\n%s", err, out)
@@ -236,4 +233,33 @@ func askedFor(t *testing.T, all map[string]string) {
 			t.Errorf("no member answers %s", name)
 		}
 	}
+}
+
+// endpointsAreMeasured: each host's clients are told of once, and what a handover made them wait.
+func endpointsAreMeasured(t *testing.T, c *cluster) {
+	p := c.waitSync()
+	to := c.others(p)[0]
+	client := to.web(to.rw, "shop")
+	if got := ask(t, client, "SELECT 'here'"); got != "here" {
+		t.Fatal(got)
+	}
+	s := c.scraper()
+	clients := `pgherd_pooler_clients{pooler="` + to.name + `"}`
+	c.wait(20*time.Second, "the client in the metrics", func() bool {
+		return strings.Contains(s.scrape(to), `pooler="`+to.name+`"`) && sample(t, s.scrape(to), clients) >= 1
+	})
+	for _, m := range c.members {
+		text := s.scrape(m)
+		if n := strings.Count(text, "\npgherd_pooler_clients{"); n != 1 {
+			t.Errorf("%s tells of %d poolers", m.name, n)
+		}
+		if sample(t, text, "pgherd_pooler_leads") != 1 {
+			t.Errorf("the endpoint of %s leads nowhere", m.name)
+		}
+	}
+	const holds = `pgherd_handover_phase_seconds_count{phase="hold"}`
+	before := sample(t, s.scrape(to), holds)
+	p.do("switchover", to.name)
+	c.waitSync()
+	c.wait(15*time.Second, "three hosts' holds in the metrics", func() bool { return sample(t, s.scrape(to), holds) == before+3 })
 }

@@ -187,8 +187,13 @@ func TestForcedFailover(t *testing.T) {
 func TestForkOfTheOldPrimaryIsKept(t *testing.T) {
 	c := shared(t)
 	since := time.Now()
+	metrics := c.scraper()
 	old, leader := c.diverge()
 	c.expectEvent(leader, since, leader.name, "commits_lost", "from "+old.name)
+	c.wait(10*time.Second, "the loss in the metrics of who took over", func() bool {
+		text := metrics.scrape(leader)
+		return sample(t, text, "pgherd_losses_open") == 1 && sample(t, text, "pgherd_losses_total") >= 1
+	})
 	old.start()
 	c.waitHealthy()
 	c.expectEvent(leader, since, old.name, "fork_saved", "transaction")
@@ -211,6 +216,10 @@ func TestForkOfTheOldPrimaryIsKept(t *testing.T) {
 	if fork.Committed == 0 || !fork.Acked || !fork.Complete || fork.Bytes < 1000*50 {
 		t.Errorf("fork: %+v", fork)
 	}
+	const lost = `pgherd_fork_transactions{acked="true"}`
+	c.wait(20*time.Second, "the transactions in the metrics of who had them, and the loss settled", func() bool {
+		return sample(t, metrics.scrape(old), lost) >= float64(fork.Committed) && sample(t, metrics.scrape(leader), "pgherd_losses_open") == 0
+	})
 	if files, _ := filepath.Glob(filepath.Join(fork.Path, "0000*")); len(files) == 0 {
 		t.Errorf("no WAL in %s", fork.Path)
 	}
