@@ -148,12 +148,15 @@ func (a *Agent) leave(stop context.CancelFunc) {
 	stop()
 }
 
+// farewellMax bounds the end of the warden, which has nothing left to do then.
+const farewellMax = 3 * time.Second
+
 // farewell ends the warden when there is nothing left for it to guard.
 func (a *Agent) farewell() error {
 	if a.warden == nil || a.detaching.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), farewellMax)
 	defer cancel()
 	if c := a.warden.client(); c != nil && c.Status().Empty {
 		return c.Quit(ctx)

@@ -148,10 +148,12 @@ func rollingRestart(t *testing.T, c *cluster) {
 func stoppedAgentHandsOver(t *testing.T, c *cluster) {
 	old := c.waitRouted()
 	l := c.startBehind(c.others(old)...)
+	began := time.Now()
 	old.signal(syscall.SIGTERM)
 	if code := old.waitEnd(60 * time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+	t.Logf("%s ended %s after SIGTERM", old.name, time.Since(began).Round(10*time.Millisecond))
 	c.waitLeader(old, 5*time.Second)
 	l.waitAcked(50)
 	l.checkUnnoticed()
