@@ -7,6 +7,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // States of the database as an application sees it.
@@ -26,6 +27,7 @@ type Endpoints struct {
 	SystemID string           `json:"system_id,omitempty"` // PostgreSQL's
 	Epoch    uint64           `json:"epoch"`               // the lease's term: grows with each change of leadership
 	State    string           `json:"state"`
+	Durable  bool             `json:"durable"` // commits are kept on as many standbys as the spec asks for, or as there are; true where it asks for none
 	RW       *Endpoint        `json:"rw"`      // null: nobody accepts writes
 	RO       []Endpoint       `json:"ro"`      // standbys that accept reads
 	Poolers  []PoolerEndpoint `json:"poolers"` // each accepts both
@@ -101,6 +103,7 @@ func buildEndpoints(v core.StoreView, known map[string]peer.Status) Endpoints {
 			out.Poolers = append(out.Poolers, PoolerEndpoint{p.Name, p.Address, p.RWPort, p.ROPort, p.Target})
 		}
 	}
+	out.Durable = durable(v)
 	out.State = endpointsState(v, out, status.Conditions)
 	return out
 }
@@ -117,6 +120,17 @@ func endpointsState(v core.StoreView, e Endpoints, conditions []peer.Condition) 
 		return EndpointsDegraded
 	}
 	return EndpointsReady
+}
+
+// durable goes by what the lease promises, and not by the condition sync_degraded, which waits a while before it is raised.
+func durable(v core.StoreView) bool {
+	could := 0
+	for _, m := range v.Members {
+		if m.Name != v.Lease.Holder && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover {
+			could++
+		}
+	}
+	return v.Spec.Durability != spec.DurabilitySync || v.Lease.Sync.K >= min(v.Spec.SyncStandbys, could)
 }
 
 // handingOver: from here on until its end no transaction should begin at the old primary.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
@@ -24,7 +25,7 @@ func TestEndpointsShape(t *testing.T) {
 	if err := f.local().call(context.Background(), http.MethodGet, "/v1/endpoints", nil, &got); err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"cluster":"main","id":"0b6ad7f1-6b1b-4c1e-9d5e-0a4f3c7a9d11","epoch":4,"state":"ready",` +
+	const want = `{"cluster":"main","id":"0b6ad7f1-6b1b-4c1e-9d5e-0a4f3c7a9d11","epoch":4,"state":"ready","durable":false,` +
 		`"rw":{"member":"n1","address":"127.0.0.1","port":5432},` +
 		`"ro":[{"member":"n2","address":"127.0.0.1","port":5433,"lag_bytes":256}],` +
 		`"poolers":[{"name":"n1","address":"127.0.0.1","rw_port":6432,"ro_port":6433,"target":"n1"}],` +
@@ -58,6 +59,21 @@ func TestEndpointsStates(t *testing.T) {
 		if got := seen(e).State; got != c.want {
 			t.Errorf("got %s, want %s: %+v", got, c.want, v)
 		}
+	}
+	v := core.StoreView{Lease: core.LeaseRecord{Holder: "n1"}, Members: []core.MemberRecord{{Name: "n1"}, {Name: "n2"}, {Name: "w1", Witness: true}}}
+	v.Spec.Durability, v.Spec.SyncStandbys = spec.DurabilitySync, 2
+	if durable(v) {
+		t.Error("no standby confirms, and commits count as kept")
+	}
+	if v.Lease.Sync.K = 1; !durable(v) {
+		t.Error("the only standby confirms; more cannot be had")
+	}
+	v.Members = append(v.Members, core.MemberRecord{Name: "n3"})
+	if durable(v) {
+		t.Error("one confirms where the spec asks for two, and there are two")
+	}
+	if v.Spec.Durability = spec.DurabilityAsync; !durable(v) {
+		t.Error("async asks for nobody")
 	}
 	e := entry("n1", 4)
 	e.Report.Conditions = []core.Condition{{Code: core.CondDegraded}}

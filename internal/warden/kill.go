@@ -100,7 +100,9 @@ func ignoreGone(err error) error {
 
 // leftovers lists processes that an earlier warden's instance left behind: postgres
 // with the data directory as its working directory (every postgres process goes
-// there and stays), of our user. They are no descendants of ours.
+// there and stays), of our user. They are no descendants of ours. A path alone says nothing of a process that sees other
+// mounts: containers whose processes this one sees have the same paths, and other data. (That of a directory that was
+// deleted under it does: nothing else is left to know it by.)
 func leftovers(dataDir string) []process {
 	want, wantErr := os.Stat(dataDir)
 	pids, _ := allPIDs()
@@ -112,11 +114,21 @@ func leftovers(dataDir string) []process {
 		}
 		got, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
 		sameDir := err == nil && wantErr == nil && os.SameFile(want, got)
-		if sameDir || linkTarget(pid, "cwd") == dataDir {
+		if sameDir || linkTarget(pid, "cwd") == dataDir && (sameMounts(pid) || deleted(got, err)) {
 			found = append(found, p)
 		}
 	}
 	return found
+}
+
+func sameMounts(pid int) bool {
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	return err != nil || linkTarget(pid, "ns/mnt") == ours
+}
+
+// deleted is also said of what cannot be looked at: better one process too many.
+func deleted(dir os.FileInfo, err error) bool {
+	return err != nil || dir.Sys().(*syscall.Stat_t).Nlink == 0
 }
 
 // commName is how a warden calls itself; that is how another one knows it.

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+// What people read they will type: every `pgherd …` in README.md and docs/ must be a command with the flags and as many
+// arguments as it takes. (What the commands do is for other tests; the quick start is run as it stands by the lab.)
+func TestDocsShowCommandsThatExist(t *testing.T) {
+	seen := 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range commandsIn(string(text)) {
+			seen++
+			if err := parses(command); err != nil {
+				t.Errorf("%s: pgherd %s: %v", filepath.Base(page), command, err)
+			}
+		}
+	}
+	if seen < 150 {
+		t.Errorf("only %d commands were found: are they still recognised?", seen)
+	}
+}
+
+func TestDocsTestSeesWhatIsWrong(t *testing.T) {
+	page := "`pgherd status --jso`\n\n```sh\npgherd swithcover n2\npgherd drain n1 n2 # two\n```\n\n    pgherd drain n1   # fine\n"
+	wrong := 0
+	for _, command := range commandsIn(page) {
+		if parses(command) != nil {
+			wrong++
+		}
+	}
+	if found := len(commandsIn(page)); found != 4 || wrong != 3 {
+		t.Errorf("%d commands found, %d of them wrong; want 4 and 3", found, wrong)
+	}
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatal(pages, err)
+	}
+	return append(pages, "../../README.md")
+}
+
+var (
+	codeSpan  = regexp.MustCompile("`pgherd ([^`]*)`")
+	codeLine  = regexp.MustCompile(`(?m)^(?: {4,}|\s*\$ )?pgherd (.*)$`)
+	codeFence = regexp.MustCompile("(?ms)^```.*?^```")
+	// What stands for something else, or is no part of the command.
+	tail = regexp.MustCompile(`(\s(#|&&|\||>>?|<)\s.*|\.\.\.|…)$`)
+	// What pgherd prints about a command, not what somebody types.
+	output = regexp.MustCompile(`^\w+:|\S {3,}\S`)
+)
+
+// commandsIn finds them in code, without the program's name.
+func commandsIn(page string) (found []string) {
+	inBlocks := strings.Join(append(codeFence.FindAllString(page, -1), indented(page)...), "\n")
+	for _, m := range append(codeSpan.FindAllStringSubmatch(codeFence.ReplaceAllString(page, ""), -1), codeLine.FindAllStringSubmatch(inBlocks, -1)...) {
+		command := m[1]
+		for tail.MatchString(command) {
+			command = strings.TrimSpace(tail.ReplaceAllString(command, ""))
+		}
+		if output.MatchString(command) {
+			continue
+		}
+		if command != "" && !strings.HasPrefix(command, "COMMAND") && !strings.HasPrefix(command, "-") {
+			found = append(found, command)
+		}
+	}
+	return found
+}
+
+func indented(page string) (lines []string) {
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "    pgherd ") {
+			lines = append(lines, strings.TrimRight(line, "\n"))
+		}
+	}
+	return lines
+}
+
+// parses says whether cobra would run it. [OPTIONAL] is left out; a|b is read as a.
+func parses(command string) error {
+	if i := strings.Index(command, "|"); i > 0 { // config show | edit | set …
+		command = strings.TrimSpace(command[:i])
+	}
+	var args []string
+	for _, word := range strings.Fields(regexp.MustCompile(`\[[^\]]*\]`).ReplaceAllString(command, "")) {
+		args = append(args, strings.Trim(word, `"'`))
+	}
+	root := (&app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}).root()
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	if err := cmd.ParseFlags(rest); err != nil && err != pflag.ErrHelp {
+		return err
+	}
+	if cmd.HasSubCommands() || cmd.Args == nil || strings.Contains(command, ",") && len(rest) == 0 {
+		return nil
+	}
+	positional := cmd.Flags().Args()
+	if len(positional) == 0 {
+		return nil // named, not shown: "`pgherd join` makes …"
+	}
+	return cmd.Args(cmd, positional)
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// A link that leads nowhere is a question without an answer.
+func TestDocsLinksLeadSomewhere(t *testing.T) {
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(codeFence.ReplaceAllString(string(text), ""), -1) {
+			path, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(path, "://") {
+				continue
+			}
+			target := page
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s: %v", filepath.Base(page), m[1], err)
+			} else if anchor != "" && !hasAnchor(t, target, anchor) {
+				t.Errorf("%s: %s: there is no such heading", filepath.Base(page), m[1])
+			}
+		}
+	}
+}
+
+func hasAnchor(t *testing.T, page, anchor string) bool {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(codeFence.ReplaceAllString(string(text), "")) {
+		if strings.HasPrefix(line, "#") && slug(line) == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+// slug is how the usual renderers name a heading.
+func slug(heading string) string {
+	heading = strings.ToLower(strings.TrimSpace(strings.TrimLeft(heading, "#")))
+	heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(heading, "")
+	return strings.ReplaceAll(heading, " ", "-")
+}
