@@ -59,7 +59,10 @@ func ask[T any](ctx context.Context, s *Source, f question[T]) (none T, err erro
 			failed++
 			next.Reset(0)
 		case <-ctx.Done():
-			return none, errors.Join(fmt.Errorf("none of %d members answers: %w", len(all), ctx.Err()), err)
+			if err == nil {
+				err = ctx.Err()
+			}
+			return none, fmt.Errorf("%d members were asked in vain: %w", len(all), err)
 		}
 	}
 	return none, err
