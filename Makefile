@@ -5,9 +5,9 @@ COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null)
 DATE    := $(shell git log -1 --format=%cI 2>/dev/null)
 CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
-SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') go.mod go.sum
+SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') $(wildcard internal/ui/dist/*) go.mod go.sum
 
-.PHONY: help demo test build lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test ui screenshots build lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -15,13 +15,21 @@ help: ## list the targets
 demo: deps bin/pgherd ## a cluster of three on this machine, with a tour (ARGS="--no-tour --nodes 5")
 	@bin/pgherd demo $(ARGS)
 
-test: deps ## all tests
+test: ## all tests
+	@scripts/deps.sh test
 	@scripts/test.sh
 
 build: bin/pgherd ## bin/pgherd, static
 
 bin/pgherd: $(SOURCES)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/pgherd
+
+ui: ## the dashboard anew, from ui/ into internal/ui/dist (needs npm)
+	@cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && npm test && npm run build
+
+screenshots: ## docs/img anew, from a real cluster in a real browser (about 4 minutes)
+	@scripts/deps.sh test
+	@PGHERD_SCREENSHOTS=$(CURDIR)/docs/img go test -count=1 ./test/integration -run 'TestDashboard$$'
 
 lint: ## formatting and vet
 	@scripts/lint.sh

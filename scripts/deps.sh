@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
 # or newer, from Debian's packages), PgBouncer (1.21 or newer), HAProxy, Prometheus and the Go modules; with the
-# argument "lab" also what makes faults. It changes nothing that is there.
+# argument "test" also what builds and drives the dashboard (npm, Chromium), with "lab" also what makes faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -108,6 +108,24 @@ find_jdbc() {
 	install "${missing[@]}"
 }
 
+# The dashboard's files are made anew in a test and held against those that are kept: a build of pgherd needs no npm.
+find_npm() {
+	command -v npm >/dev/null && [ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] && return
+	! command -v node >/dev/null || command -v npm >/dev/null || die "there is Node.js, but no npm" "install the npm that belongs to it"
+	say "installing npm"
+	refresh npm
+	install npm
+	[ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] || die "Node.js $(node --version) is too old to build the dashboard" "18 or newer is wanted"
+}
+
+# A real browser looks at the dashboard. The font is for the pictures in the documentation.
+find_chromium() {
+	command -v chromium >/dev/null && return
+	say "installing Chromium"
+	refresh Chromium
+	install chromium fonts-dejavu-core
+}
+
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
 find_lab_tools() {
 	local missing=()
@@ -129,6 +147,10 @@ find_pgbouncer
 find_haproxy
 find_prometheus
 find_jdbc
+if [ "${1:-}" = test ]; then
+	find_npm
+	find_chromium
+fi
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"
 go mod download || die "the Go modules could not be fetched" "is the module proxy ($(go env GOPROXY)) reachable?"

@@ -35,6 +35,7 @@ func (a *Agent) status() peer.Status {
 	if a.server == nil {
 		return s
 	}
+	s.CommitMS = float64(e.View.Local.Probe.Took.Microseconds()) / 1000
 	age := factsAge
 	if e.View.Store.Operation.Active() || e.Report.Vacant {
 		age = factsAgeBusy

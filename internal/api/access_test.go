@@ -28,8 +28,8 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const refusedByTLS, asMember, asViewer, asAnybody = 0, 1, 2, 3
-	const forMembers, forViewers, forAll = asMember, asViewer, asAnybody
+	const refusedByTLS, asMember, asAdmin, asOperator, asViewer, asAnybody = 0, 1, 2, 3, 4, 5
+	const forMembers, forAdmins, forOperators, forViewers, forAll = asMember, asAdmin, asOperator, asViewer, asAnybody
 	callers := map[string]struct {
 		client *Client
 		is     int
@@ -41,13 +41,25 @@ func TestAccess(t *testing.T) {
 		"pooler":             {f.remote(poolerPair(t, f.ca, "n2")), asAnybody},
 		"viewer":             {f.remote(viewerPair(t, f.ca, "n2")), asViewer},
 		"viewer of wrong CA": {f.remote(viewerPair(t, stranger, "n2")), refusedByTLS},
+		"viewer's token":     {f.bearer(RoleViewer), asViewer},
+		"operator's token":   {f.bearer(RoleOperator), asOperator},
+		"admin's token":      {f.bearer(RoleAdmin), asAdmin},
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
 	}
 	routes := map[string]int{ // who may ask
-		"GET /v1/member": forMembers, "GET /v1/status": forMembers, "GET /v1/endpoints": forMembers, "GET /v1/explain": forMembers, "GET /v1/events": forMembers, "GET /v1/spec": forMembers,
-		"PUT /v1/spec": forMembers, "POST /v1/operations": forMembers, "GET /v1/operations/current": forMembers, "POST /v1/members/n2/requests": forMembers,
-		"DELETE /v1/members/n9": forMembers, "GET /v1/forks": forMembers, "GET /v1/members/n1/forks/x": forMembers, "DELETE /v1/members/n1/forks/x": forMembers, "POST /v1/pause": forMembers, "DELETE /v1/pause": forMembers, "POST /v1/tokens": forMembers,
-		"POST /v1/viewers": forMembers, "GET " + MetricsPath: forViewers,
+		"GET /v1/member": forMembers, "POST /v1/vouch": forMembers, "POST /v1/tokens": forMembers, "POST /v1/viewers": forMembers,
+		"GET " + RecoveryPath: forMembers, "POST " + RecoveryPath: forMembers, "POST " + RetirePath: forMembers,
+		"POST " + AccessPath: forMembers, "GET " + AccessPath: forMembers, "DELETE " + AccessPath + "/x": forMembers,
+
+		"GET /v1/status": forViewers, "GET /v1/endpoints": forViewers, "GET /v1/explain": forViewers, "GET /v1/events": forViewers,
+		"GET /v1/operations/current": forViewers, "GET /v1/forks": forViewers, "GET " + MetricsPath: forViewers, "GET " + AccessPath + "/self": forViewers,
+
+		"POST /v1/operations": forOperators, "DELETE /v1/operations/current": forOperators, "POST /v1/members/n2/requests": forOperators,
+		"PUT /v1/members/n9/drain": forOperators, "DELETE /v1/members/n9/drain": forOperators, "POST /v1/pause": forOperators, "DELETE /v1/pause": forOperators,
+
+		"GET /v1/spec": forAdmins, "PUT /v1/spec": forAdmins, "DELETE /v1/members/n9": forAdmins, "DELETE /v1/poolers/x": forAdmins,
+		"GET /v1/members/n1/forks/x": forAdmins, "DELETE /v1/members/n1/forks/x": forAdmins,
+
 		"POST /v1/join": forAll, "GET /v1/nothing": forAll, "PATCH /v1/status": forAll,
 	}
 	for name, caller := range callers {

@@ -43,7 +43,7 @@ func (s *Server) caller(r *http.Request) (string, error) {
 	}
 	name, err := pki.MemberName(r.TLS, s.clusterID)
 	if err != nil {
-		return "", refuse(http.StatusForbidden, CodeForbidden, "run the command on a member", "this needs a member's certificate")
+		return "", refuse(http.StatusForbidden, CodeForbidden, "run the command on a member, or show an access token: `pgherd access create`", "this needs a member's certificate")
 	}
 	return name, nil
 }

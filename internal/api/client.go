@@ -190,6 +190,21 @@ func (c *Client) Token(ctx context.Context, lifetime time.Duration, witness bool
 	return a, err
 }
 
+// CreateAccess makes an access token, ListAccess shows those that are good, RevokeAccess takes one back.
+func (c *Client) CreateAccess(ctx context.Context, request AccessRequest) (a AccessAnswer, err error) {
+	return a, c.call(ctx, http.MethodPost, AccessPath, request, &a)
+}
+
+// ListAccess: see CreateAccess.
+func (c *Client) ListAccess(ctx context.Context) (list []Access, err error) {
+	return list, c.call(ctx, http.MethodGet, AccessPath, nil, &list)
+}
+
+// RevokeAccess: see CreateAccess.
+func (c *Client) RevokeAccess(ctx context.Context, id string) (a Accepted, err error) {
+	return a, c.call(ctx, http.MethodDelete, AccessPath+"/"+url.PathEscape(id), nil, &a)
+}
+
 // Join joins the cluster.
 func (c *Client) Join(ctx context.Context, request JoinRequest) (a JoinAnswer, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/join", request, &a)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pgherd/pgherd/internal/health"
+	"github.com/pgherd/pgherd/internal/ui"
 )
 
 // healthRoutes are what load balancers ask: 200 or 503 and no word more, for anybody, as whoever may connect to
@@ -24,6 +25,10 @@ func (s *Server) healthRoutes(mux *http.ServeMux) {
 var healthMethods = []string{http.MethodGet, http.MethodOptions}
 
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, path string) {
+	if path == "/" && r.Header.Get("Sec-Fetch-Mode") == "navigate" { // a person: no load balancer says that it navigates
+		http.Redirect(w, r, ui.Path, http.StatusSeeOther)
+		return
+	}
 	yes, err := health.Answer(path, r.URL.Query(), s.b.Health())
 	w.Header().Set("Cache-Control", "no-store")
 	switch {

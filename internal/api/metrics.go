@@ -13,28 +13,12 @@ const MetricsPath = "/metrics"
 
 // getMetrics is for viewers: numbers tell of lag, losses and load, which is nobody else's business. HEAD comes with GET.
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.viewer(r); err != nil {
+	if _, err := s.authorize(r, RoleViewer); err != nil {
 		asProblem(err).write(w)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	s.b.Metrics.ServeHTTP(w, r)
-}
-
-// viewer says who asks for what viewers may see: whoever may ask for everything, or has a viewer's certificate. It is
-// judged by the certificate alone, so that it is answered while the store is lost.
-func (s *Server) viewer(r *http.Request) (string, error) {
-	by, err := s.caller(r)
-	if err == nil {
-		return by, nil
-	}
-	if name, notViewer := pki.ViewerName(r.TLS, s.clusterID); notViewer == nil {
-		return "viewer " + name, nil
-	}
-	if r.TLS == nil {
-		return "", err
-	}
-	return "", refuse(http.StatusForbidden, CodeForbidden, "`pgherd viewer create` on a member makes one", "this needs a viewer's or a member's certificate")
 }
 
 // ViewerRequest is the body of POST /v1/viewers.

@@ -23,6 +23,11 @@ func (s *Server) postOperation(r *http.Request, by string) (any, error) {
 	if err := body(r, &request); err != nil {
 		return nil, err
 	}
+	if request.Force || request.Kind == core.OpFailover { // it may cost commits, or clients their transactions
+		if err := atLeast(r, RoleAdmin); err != nil {
+			return nil, err
+		}
+	}
 	v, _, err := s.read(r.Context())
 	if err != nil {
 		return nil, err

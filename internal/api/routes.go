@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/pgherd/pgherd/internal/ui"
 )
 
 // answer is what a handler gives: a value for JSON, or an error.
 type answer func(r *http.Request, by string) (any, error)
 
-// routes: all but the join are for members and local administrators.
+// routes: all but the join need a role (see needed), and most of the rest are for members and local administrators.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, f := range map[string]answer{
@@ -44,8 +46,13 @@ func (s *Server) routes() http.Handler {
 		"DELETE /v1/pause": s.deletePause,
 		"POST /v1/tokens":  s.postToken,
 		"POST /v1/viewers": s.postViewer,
+
+		"POST " + AccessPath:             s.postAccess,
+		"GET " + AccessPath:              s.getAccess,
+		"GET " + AccessPath + "/self":    s.getSelf,
+		"DELETE " + AccessPath + "/{id}": s.deleteAccess,
 	} {
-		mux.HandleFunc(pattern, s.trusted(f))
+		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), f))
 	}
 	mux.HandleFunc("GET "+PoolerStatePath, s.asPooler(s.getPoolerState))
 	mux.HandleFunc("PUT "+PoolerRecordPath, s.asPooler(s.putPoolerRecord))
@@ -55,22 +62,24 @@ func (s *Server) routes() http.Handler {
 	s.healthRoutes(mux)
 	mux.HandleFunc("GET "+MetricsPath, s.getMetrics)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
+	mux.HandleFunc("GET "+LivePath, s.getLive)
+	mux.Handle("GET "+ui.Path, ui.Handler())
 	mux.HandleFunc("POST /v1/poolers/join", s.open(s.postPoolerJoin))
 	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))
 	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
 		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)
 	}))
-	return mux
+	return sameSite(mux)
 }
 
-func (s *Server) trusted(f answer) http.HandlerFunc {
+func (s *Server) trusted(need Role, f answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		by, err := s.caller(r)
+		by, err := s.authorize(r, need)
 		if err != nil {
 			asProblem(err).write(w)
 			return
 		}
-		s.respond(w, r, f, by)
+		s.respond(w, withCaller(r, by), f, by.name)
 	}
 }
 

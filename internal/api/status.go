@@ -16,7 +16,7 @@ func (s *Server) getMember(*http.Request, string) (any, error) { return s.b.Stat
 
 func (s *Server) getStatus(r *http.Request, _ string) (any, error) {
 	v, err := s.readAnyway(r.Context())
-	status := buildStatus(v, s.b.Members())
+	status := s.statusOf(v)
 	if err != nil {
 		status.Conditions = withStoreCondition(status.Conditions, err)
 	}
@@ -53,14 +53,28 @@ func heard(known map[string]peer.Status) (list []core.MemberRecord) {
 	return list
 }
 
+// statusOf is what this member tells of the cluster now.
+func (s *Server) statusOf(v core.StoreView) ClusterStatus {
+	status := buildStatus(v, s.b.Members())
+	status.At = s.b.Now().UTC()
+	if s.b.StoreEndpoints == nil || len(s.b.StoreEndpoints()) == 0 {
+		for i := range status.Members { // those who joined first vote: see checkRemoval
+			status.Members[i].Voter = i < votersMax
+		}
+	}
+	return status
+}
+
 // buildStatus puts the records and the members' own words together.
 func buildStatus(v core.StoreView, known map[string]peer.Status) ClusterStatus {
 	status := ClusterStatus{
 		Cluster: v.Cluster.Name, ID: v.Cluster.ID, Term: v.Lease.Term,
-		Members: []MemberStatus{}, Conditions: []peer.Condition{},
+		Members: []MemberStatus{}, Conditions: []peer.Condition{}, Sync: v.Lease.Sync, Paused: v.Paused,
 	}
 	if v.Operation.Active() {
 		status.Operation = v.Operation
+	} else {
+		status.Last = v.Operation
 	}
 	newest := max(v.Lease.LSN, known[leader(v)].Instance.WriteLSN)
 	for _, m := range v.Members {
@@ -87,13 +101,22 @@ func buildMember(v core.StoreView, m core.MemberRecord, known map[string]peer.St
 	said, ok := known[m.Name]
 	out := MemberStatus{
 		Name: m.Name, Role: role(v, m), State: StateUnreachable,
-		Address: m.Address, Port: m.PGPort, Conditions: []peer.Condition{},
+		Address: m.Address, Port: m.PGPort, Conditions: []peer.Condition{}, Drained: slices.Contains(v.Drained, m.Name),
+		API: hostport(m.Address, m.APIPort),
 	}
 	if !ok {
 		return out
 	}
 	out.State = state(out.Role, said)
 	out.PostgresPID = said.PostgresPID
+	i := said.Instance
+	out.Sessions, out.SessionsMax, out.Pending = i.Sessions, i.SessionsMax, i.Pending
+	if i.Standby() {
+		out.Follows = i.Follows
+	}
+	if i.Primary {
+		out.CommitMS = said.CommitMS
+	}
 	if j := said.Job; j.Running && (out.State == StateCloning || out.State == StateRewinding) {
 		out.Progress = strings.TrimSpace(fmt.Sprintf("%d %% %s", j.Percent, j.Text))
 	}

@@ -17,17 +17,18 @@ import (
 
 // TestStatusShape holds the JSON against what scripts were promised.
 func TestStatusShape(t *testing.T) {
-	f := newFixture(t)
+	at := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
+	f := newFixture(t, func(b *Backend) { b.Now = func() time.Time { return at } })
 	delete(f.known, "n3")
 	var got json.RawMessage
 	if err := f.local().call(context.Background(), http.MethodGet, "/v1/status", nil, &got); err != nil {
 		t.Fatal(err)
 	}
 	const want = `{"cluster":"main","id":"0b6ad7f1-6b1b-4c1e-9d5e-0a4f3c7a9d11","term":4,"members":[` +
-		`{"name":"n1","role":"primary","state":"running","timeline":2,"lsn":"0/5000000","lag_bytes":0,"address":"127.0.0.1","port":5432,"postgres_pid":100,"conditions":[]},` +
-		`{"name":"n2","role":"standby","state":"streaming","timeline":2,"lsn":"0/4FFFF00","lag_bytes":256,"address":"127.0.0.1","port":5433,"postgres_pid":101,"conditions":[]},` +
-		`{"name":"n3","role":"standby","state":"unreachable","timeline":0,"lsn":"0/0","lag_bytes":null,"address":"127.0.0.1","port":5434,"postgres_pid":0,"conditions":[]}],` +
-		`"conditions":[{"code":"member_unreachable","severity":"warning","text":"n3 does not answer","hint":"start pgherd on that member, or repair the network to it; ` + "`pgherd remove`" + ` if it is gone for good","since":""}]}`
+		`{"name":"n1","role":"primary","state":"running","timeline":2,"lsn":"0/5000000","lag_bytes":0,"address":"127.0.0.1","port":5432,"postgres_pid":100,"api":"127.0.0.1:1","voter":true,"conditions":[]},` +
+		`{"name":"n2","role":"standby","state":"streaming","timeline":2,"lsn":"0/4FFFF00","lag_bytes":256,"address":"127.0.0.1","port":5433,"postgres_pid":101,"api":"127.0.0.1:2","voter":true,"conditions":[]},` +
+		`{"name":"n3","role":"standby","state":"unreachable","timeline":0,"lsn":"0/0","lag_bytes":null,"address":"127.0.0.1","port":5434,"postgres_pid":0,"api":"127.0.0.1:3","voter":true,"conditions":[]}],` +
+		`"conditions":[{"code":"member_unreachable","severity":"warning","text":"n3 does not answer","hint":"start pgherd on that member, or repair the network to it; ` + "`pgherd remove`" + ` if it is gone for good","since":""}],"at":"2026-11-28T09:00:00Z","sync":{}}`
 	if string(got) != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}

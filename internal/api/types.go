@@ -21,6 +21,11 @@ type ClusterStatus struct {
 	Conditions []peer.Condition `json:"conditions"` // of the cluster; a member's own are with the member
 	Operation  *core.Operation  `json:"operation,omitempty"`
 	Endpoints  []EndpointStatus `json:"endpoints,omitempty"`
+
+	At     time.Time       `json:"at,omitzero"` // when this member put it together, by its clock
+	Sync   core.SyncSet    `json:"sync"`        // who confirms commits; empty: nobody else than the primary
+	Paused bool            `json:"paused,omitempty"`
+	Last   *core.Operation `json:"last_operation,omitempty"` // the newest one that is over, or planned
 }
 
 // EndpointStatus is one host's pair of endpoints, as it described itself last.
@@ -53,17 +58,27 @@ const (
 
 // MemberStatus is one member in ClusterStatus.
 type MemberStatus struct {
-	Name        string           `json:"name"`
-	Role        string           `json:"role"`
-	State       string           `json:"state"`
-	Timeline    wal.Timeline     `json:"timeline"`  // 0: not known
-	LSN         wal.LSN          `json:"lsn"`       // "0/0": not known
-	LagBytes    *int64           `json:"lag_bytes"` // behind the primary; null: not known
-	Address     string           `json:"address"`
-	Port        int              `json:"port"` // PostgreSQL's; 0 for a witness
-	PostgresPID int              `json:"postgres_pid"`
-	Progress    string           `json:"progress,omitempty"` // of a clone or rewind
-	Conditions  []peer.Condition `json:"conditions"`
+	Name        string       `json:"name"`
+	Role        string       `json:"role"`
+	State       string       `json:"state"`
+	Timeline    wal.Timeline `json:"timeline"`  // 0: not known
+	LSN         wal.LSN      `json:"lsn"`       // "0/0": not known
+	LagBytes    *int64       `json:"lag_bytes"` // behind the primary; null: not known
+	Address     string       `json:"address"`
+	Port        int          `json:"port"` // PostgreSQL's; 0 for a witness
+	PostgresPID int          `json:"postgres_pid"`
+	Progress    string       `json:"progress,omitempty"` // of a clone or rewind
+
+	API         string   `json:"api"`               // HOST:PORT of its API and dashboard
+	Follows     string   `json:"follows,omitempty"` // the member that a standby streams from, or would
+	Voter       bool     `json:"voter,omitempty"`   // in the embedded store
+	Drained     bool     `json:"drained,omitempty"`
+	Sessions    int      `json:"sessions,omitempty"` // connected to databases
+	SessionsMax int      `json:"sessions_max,omitempty"`
+	CommitMS    float64  `json:"commit_ms,omitempty"` // a primary's own small commits, the last ones counting most
+	Pending     []string `json:"pending,omitempty"`   // settings that wait for a restart
+
+	Conditions []peer.Condition `json:"conditions"`
 }
 
 // Explanation is one member's last decision.

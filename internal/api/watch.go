@@ -49,19 +49,20 @@ func (s *Server) follow(ctx context.Context) {
 }
 
 func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
-	by, err := s.caller(r)
+	by, err := s.authorize(r, RoleViewer)
 	if err != nil {
 		asProblem(err).write(w)
 		return
 	}
 	watcher, missed, err := s.hub.join(r.Header.Get("Last-Event-ID"))
 	if err != nil {
-		s.b.Log.Warn("api: a watcher is refused", "by", by, "error", err)
+		s.b.Log.Warn("api: a watcher is refused", "by", by.name, "error", err)
 		asProblem(err).write(w)
 		return
 	}
 	defer s.hub.leave(watcher)
 	stream := newStream(w)
+	stream.still = func() error { _, err := s.authorize(r, RoleViewer); return err }
 	if stream.send(": pgherd\n\n", missed...) == nil {
 		stream.copy(r.Context(), watcher)
 	}
@@ -71,6 +72,7 @@ func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	still   func() error // looked at now and then: an error ends the stream; nil: nothing can
 }
 
 func newStream(w http.ResponseWriter) *stream {
@@ -94,6 +96,9 @@ func (s *stream) copy(ctx context.Context, from *watcher) {
 			}
 			err = s.send("", e)
 		case <-alive.C:
+			if s.still != nil && s.still() != nil {
+				return
+			}
 			err = s.send(": alive\n\n")
 		case <-ctx.Done():
 			return

@@ -90,7 +90,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.config, "config", config, "the member's file; or "+configEnv)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "answer in JSON")
 	root.AddCommand(
-		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.viewerCommand(), a.runCommand(), a.poolerCommand(),
+		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.viewerCommand(), a.accessCommand(), a.runCommand(), a.poolerCommand(),
 		a.statusCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
 		a.drainCommand(), a.undrainCommand(), a.cancelCommand(),

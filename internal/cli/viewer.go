@@ -36,7 +36,7 @@ func (a *app) viewerCreateCommand() *cobra.Command {
 	dir := "."
 	cmd := &cobra.Command{
 		Use:     "create NAME",
-		Short:   "make a key and a certificate that may read /metrics of every member",
+		Short:   "make a key and a certificate that may look at every member, such as at /metrics",
 		Long:    "Writes NAME.key, NAME.crt and pgherd-ca.crt. The certificate is good for a year and cannot be taken back; the same command renews it, and files that are there keep their owner.",
 		Example: "  pgherd viewer create prometheus --dir /etc/prometheus/pgherd",
 		Args:    cobra.ExactArgs(1),

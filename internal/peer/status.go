@@ -28,6 +28,8 @@ type Status struct {
 	WardenPID   int `json:"warden_pid"`
 	PostgresPID int `json:"postgres_pid"`
 
+	CommitMS float64 `json:"commit_ms,omitempty"` // of a primary: how long its own small commits take, the last ones counting most
+
 	// The last decision, for `pgherd explain` and `pgherd status`.
 	Decision Decision `json:"decision"`
 }

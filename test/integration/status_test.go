@@ -24,6 +24,7 @@ type endpointStatus struct {
 
 type memberStatus struct {
 	Name, Role, State, LSN, Address string
+	Follows                         string
 	Timeline                        uint64
 	LagBytes                        *int64 `json:"lag_bytes"`
 	Port                            int

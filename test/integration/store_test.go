@@ -22,7 +22,7 @@ type lease struct {
 }
 
 // operation is the same of an operation.
-type operation struct{ ID, Kind, Phase, From, To, Text string }
+type operation struct{ ID, Kind, Phase, From, To, Text, By string }
 
 // withStore calls f with a client of the embedded store of the first member that runs
 // one; it gives false when none answers.

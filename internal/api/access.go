@@ -1,0 +1,196 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/store"
+)
+
+// AccessPath is where access tokens are made, listed and revoked.
+const AccessPath = "/v1/access"
+
+// accessPrefix is not that of join tokens: an agent of before would take such a record for one.
+const accessPrefix = "accesstokens/"
+
+const (
+	accessLifetimeDefault = 12 * time.Hour
+	accessLifetimeMax     = 365 * 24 * time.Hour
+	accessFresh           = 2 * time.Second        // for so long a revoked token may still be taken
+	accessAgain           = 500 * time.Millisecond // between looks for a token that is not known: anybody can ask
+)
+
+// AccessRequest is the body of POST /v1/access.
+type AccessRequest struct {
+	Name     string        `json:"name"` // whose it is; stands in the operations that it begins
+	Role     Role          `json:"role"`
+	Lifetime spec.Duration `json:"lifetime"`
+}
+
+// Access is one access token, without its secret.
+type Access struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Role    Role      `json:"role"`
+	Expires time.Time `json:"expires"`
+}
+
+// AccessAnswer holds a new token: the only moment at which it is seen.
+type AccessAnswer struct {
+	Access
+	Token string `json:"token"`
+	URL   string `json:"url"` // of this member's dashboard
+}
+
+// accessRecord (key "accesstokens/ID") is what the store keeps; Kind is the role.
+type accessRecord struct {
+	pki.TokenRecord
+	Name string `json:"name"`
+	By   string `json:"by,omitempty"`
+}
+
+func (a accessRecord) access() Access {
+	return Access{ID: a.ID, Name: a.Name, Role: Role(a.Kind), Expires: a.Expires}
+}
+
+// accessBook is what this member knows of access tokens. It outlives the store's silence: that is when people look.
+type accessBook struct {
+	mu      sync.Mutex
+	records map[string]accessRecord
+	readAt  time.Time
+}
+
+func (s *Server) postAccess(r *http.Request, by string) (any, error) {
+	var request AccessRequest
+	if err := body(r, &request); err != nil {
+		return nil, err
+	}
+	lifetime := request.Lifetime.D()
+	if lifetime == 0 {
+		lifetime = accessLifetimeDefault
+	}
+	if err := spec.CheckName(request.Name); err != nil {
+		return nil, badRequest("name: %v", err)
+	}
+	switch {
+	case !slices.Contains([]Role{RoleViewer, RoleOperator, RoleAdmin}, request.Role):
+		return nil, badRequest("role %q: want viewer, operator or admin", request.Role)
+	case lifetime < time.Second || lifetime > accessLifetimeMax:
+		return nil, badRequest("lifetime %s: want 1s to %s", lifetime, accessLifetimeMax)
+	}
+	_, snapshot, err := s.read(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	s.forgetAccess(r.Context(), snapshot)
+	text, token, err := pki.NewToken(s.ca.Fingerprint(), s.b.Now(), lifetime, string(request.Role))
+	if err != nil {
+		return nil, err
+	}
+	record := accessRecord{token, request.Name, by}
+	if err := s.put(r.Context(), accessPrefix+record.ID, record, 0); err != nil {
+		return nil, err
+	}
+	return AccessAnswer{record.access(), text, "https://" + s.b.Config.AdvertisedAPI() + "/ui/"}, nil
+}
+
+// getAccess lists the tokens that are good now.
+func (s *Server) getAccess(r *http.Request, _ string) (any, error) {
+	_, snapshot, err := s.read(r.Context())
+	list := []Access{}
+	for _, record := range accessRecords(snapshot) {
+		if record.Expires.After(s.b.Now()) {
+			list = append(list, record.access())
+		}
+	}
+	slices.SortFunc(list, func(a, b Access) int { return a.Expires.Compare(b.Expires) })
+	return list, err
+}
+
+// getSelf says who asks.
+func (s *Server) getSelf(r *http.Request, _ string) (any, error) {
+	w, _ := r.Context().Value(whoKey{}).(who)
+	return struct {
+		Name string `json:"name"`
+		Role Role   `json:"role"`
+		On   string `json:"on"` // the member that answers
+	}{w.name, w.role, s.b.Name}, nil
+}
+
+func (s *Server) deleteAccess(r *http.Request, _ string) (any, error) {
+	id := r.PathValue("id")
+	_, snapshot, err := s.read(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	e, ok := snapshot.Entries[accessPrefix+id]
+	if !ok {
+		return nil, refuse(http.StatusNotFound, "no_such_token", "`pgherd access list` shows them", "no access token is called %q", id)
+	}
+	return Accepted{ID: id, Text: "the access token " + id + " is revoked"}, s.delete(r.Context(), accessPrefix+id, e.Revision)
+}
+
+// bearer judges an access token. Why one is refused is told to who knows its secret only.
+func (s *Server) bearer(ctx context.Context, text string) (who, error) {
+	unknown := refuse(http.StatusUnauthorized, "token_refused", "`pgherd access create` makes another", "this access token is not known")
+	token, err := pki.ParseToken(text)
+	if err != nil {
+		return who{}, unknown
+	}
+	record := s.access.find(token.ID, func() (map[string]accessRecord, error) {
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout/3)
+		defer cancel()
+		_, snapshot, err := s.read(ctx)
+		return accessRecords(snapshot), err
+	})
+	switch err := record.Check(token, s.b.Now()); {
+	case errors.Is(err, pki.ErrTokenExpired):
+		return who{}, refuse(http.StatusUnauthorized, "token_expired", unknown.Hint, "the access token of %s has expired", record.Name)
+	case err != nil || ranks[Role(record.Kind)] == 0 || Role(record.Kind) == roleMember:
+		return who{}, unknown
+	}
+	return who{record.Name + " (token " + record.ID + ")", Role(record.Kind)}, nil
+}
+
+// find reads the records again when they are old, or when id is not among them. What was read last counts while
+// the store is silent: nothing can be changed then, and who could look goes on looking.
+func (b *accessBook) find(id string, read func() (map[string]accessRecord, error)) accessRecord {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	age := time.Since(b.readAt)
+	if _, known := b.records[id]; age > accessFresh || !known && age > accessAgain {
+		if records, err := read(); err == nil {
+			b.records = records
+		}
+		b.readAt = time.Now()
+	}
+	return b.records[id]
+}
+
+func accessRecords(snapshot store.Snapshot) map[string]accessRecord {
+	records := map[string]accessRecord{}
+	for key, e := range snapshot.Entries {
+		var record accessRecord
+		if id, ok := strings.CutPrefix(key, accessPrefix); ok && json.Unmarshal(e.Value, &record) == nil && record.ID == id {
+			records[id] = record
+		}
+	}
+	return records
+}
+
+// forgetAccess clears the records of tokens that ended long ago.
+func (s *Server) forgetAccess(ctx context.Context, snapshot store.Snapshot) {
+	for id, record := range accessRecords(snapshot) {
+		if s.b.Now().Sub(record.Expires) > tokenKept {
+			_ = s.delete(ctx, accessPrefix+id, snapshot.Entries[accessPrefix+id].Revision)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/pgherd/pgherd/internal/journal"
+)
+
+// LivePath answers with a stream of server-sent events for people who look: `event` for each journal.Event of
+// this member as soon as it is written down, and `status`, a whole ClusterStatus, with each tick of its loop, so at least once a
+// second. Nothing is kept for who comes back: the newest status says all.
+const LivePath = "/v1/watch/status"
+
+// Names of its events.
+const (
+	LiveStatus = "status"
+	LiveEvent  = "event"
+)
+
+const liveMax = 32 // at once, of one member
+
+// live gives the same to all who look. It waits for nobody: who does not read is dropped.
+type live struct {
+	mu       sync.Mutex
+	watchers map[*watcher]bool
+	closed   bool
+	woken    chan struct{} // somebody came: tell it what is so
+	sent     uint64
+}
+
+func newLive() *live { return &live{watchers: map[*watcher]bool{}, woken: make(chan struct{}, 1)} }
+
+func (l *live) join() (*watcher, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.watchers) >= liveMax {
+		return nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "look at another member", "this member's agent is stopping, or %d look already", liveMax)
+	}
+	w := &watcher{events: make(chan event, eventsWaiting)}
+	l.watchers[w] = true
+	select {
+	case l.woken <- struct{}{}:
+	default:
+	}
+	return w, nil
+}
+
+func (l *live) leave(w *watcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop(w)
+}
+
+func (l *live) drop(w *watcher) {
+	if l.watchers[w] {
+		delete(l.watchers, w)
+		close(w.events)
+	}
+}
+
+func (l *live) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for w := range l.watchers {
+		l.drop(w)
+	}
+}
+
+func (l *live) watched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.watchers) > 0
+}
+
+func (l *live) send(name string, value any) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return // of strings and numbers: it cannot fail
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent++
+	for w := range l.watchers {
+		select {
+		case w.events <- event{strconv.FormatUint(l.sent, 10), name, data}:
+		default:
+			l.drop(w)
+		}
+	}
+}
+
+// followLive tells who looks what is new, with each tick until ctx ends. Without anybody it does nothing. Events go first: a
+// status asks PostgreSQL, which may be what has just died.
+func (s *Server) followLive(ctx context.Context) {
+	defer s.live.close()
+	if s.b.Journal == nil {
+		return
+	}
+	var told journal.Event
+	for {
+		changed := s.b.Journal.Changed()
+		for _, e := range eventsAfter(told, s.b.Journal.Events(eventsWaiting/2)) {
+			told = e
+			s.live.send(LiveEvent, e)
+		}
+		if e, ok := s.b.Journal.Current(); ok && s.live.watched() {
+			s.live.send(LiveStatus, s.statusOf(e.View.Store))
+		}
+		select {
+		case <-changed:
+		case <-s.live.woken:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// eventsAfter gives those behind the one that was told last; all when it is not among them any more.
+func eventsAfter(last journal.Event, events []journal.Event) []journal.Event {
+	return events[1+slices.Index(events, last):]
+}
+
+// getLive looks at the caller's right again and again: a token that is revoked or ends shows nothing any more.
+func (s *Server) getLive(w http.ResponseWriter, r *http.Request) {
+	_, err := s.authorize(r, RoleViewer)
+	if err != nil {
+		asProblem(err).write(w)
+		return
+	}
+	watcher, err := s.live.join()
+	if err != nil {
+		asProblem(err).write(w)
+		return
+	}
+	defer s.live.leave(watcher)
+	stream := newStream(w)
+	stream.still = func() error { _, err := s.authorize(r, RoleViewer); return err }
+	if stream.send(": pgherd\n\n") == nil {
+		stream.copy(r.Context(), watcher)
+	}
+}

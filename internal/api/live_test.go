@@ -1,0 +1,113 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
+)
+
+// TestLive: who looks is told what is so at once, then each event as it is written down, and each tick.
+func TestLive(t *testing.T) {
+	f := newFixture(t)
+	f.b.Journal.Record(f.tick(1))
+	next := f.live(f.bearer(RoleViewer))
+	name, data := next()
+	var s ClusterStatus
+	if err := json.Unmarshal([]byte(data), &s); name != LiveStatus || err != nil || s.Term != 4 || len(s.Members) != 3 || s.At.IsZero() {
+		t.Fatalf("%s %+v %v", name, s, err)
+	}
+	e := f.tick(2)
+	e.View.Store.Paused = true
+	f.b.Journal.Record(e)
+	name, data = next()
+	var told journal.Event
+	if err := json.Unmarshal([]byte(data), &told); name != LiveEvent || err != nil || told.Code != journal.EventPaused {
+		t.Fatalf("%s %s %v", name, data, err)
+	}
+	name, data = next()
+	if err := json.Unmarshal([]byte(data), &s); name != LiveStatus || err != nil || !s.Paused {
+		t.Errorf("%s %s %v", name, data, err)
+	}
+}
+
+// TestLiveIsForViewers: the stream opens for nobody without a right to look.
+func TestLiveIsForViewers(t *testing.T) {
+	f := newFixture(t)
+	answer, err := f.remote(nil).http.Get("https://" + f.s.Addr().String() + LivePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("%s", answer.Status)
+	}
+}
+
+// tick is the n-th entry of the fixture's journal, with the records of its store.
+func (f *fixture) tick(n int) journal.Entry {
+	f.t.Helper()
+	v, _, err := f.s.read(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return journal.Entry{At: time.Now().Add(time.Duration(n) * time.Second), View: core.View{Self: "n1", Store: v}}
+}
+
+// live opens the stream and gives its events one after the other.
+func (f *fixture) live(c *Client) (next func() (name, data string)) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	f.t.Cleanup(cancel)
+	body, err := c.openStream(ctx, LivePath, "")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { body.Close() })
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 1<<20)
+	return func() (name, data string) {
+		for lines.Scan() {
+			if value, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				name = value
+			}
+			if value, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				return name, value
+			}
+		}
+		f.t.Fatalf("the stream ended: %v", lines.Err())
+		return "", ""
+	}
+}
+
+// TestStatusTellsTheDashboard: what the page draws beside what the command line prints.
+func TestStatusTellsTheDashboard(t *testing.T) {
+	f := newFixture(t)
+	n1, n2 := f.known["n1"], f.known["n2"]
+	n1.CommitMS, n1.Instance.Sessions, n1.Instance.SessionsMax = 1.5, 7, 97
+	n2.Instance.Follows, n2.CommitMS = "n1", 9
+	f.known["n1"], f.known["n2"] = n1, n2
+	f.put("drains/n3", core.DrainRecord{By: "maria"})
+	f.put("lease", core.LeaseRecord{Holder: "n1", Term: 4, LSN: 0x5000000, Sync: core.SyncSet{Members: []string{"n2"}, K: 1}})
+	f.put("operation", core.Operation{ID: "x", Kind: core.OpRestart, Phase: core.PhaseDone})
+	s, err := f.local().Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, standby, drained := s.Members[0], s.Members[1], s.Members[2]
+	if p.CommitMS != 1.5 || p.Sessions != 7 || p.SessionsMax != 97 || !p.Voter || p.Follows != "" || p.API != "127.0.0.1:1" {
+		t.Errorf("primary: %+v", p)
+	}
+	if standby.Follows != "n1" || standby.CommitMS != 0 || !drained.Drained {
+		t.Errorf("standbys: %+v %+v", standby, drained)
+	}
+	if s.Sync.K != 1 || s.Operation != nil || s.Last == nil || s.Last.ID != "x" || s.Paused {
+		t.Errorf("%+v", s)
+	}
+}

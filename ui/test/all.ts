@@ -1,0 +1,3 @@
+import './layout';
+import './samples';
+import './words';
