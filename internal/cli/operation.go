@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 
 const (
 	operationPoll  = 50 * time.Millisecond
-	operationGrace = 10 * time.Second // beyond the operation's own limit, for the last phases
+	operationGrace = 10 * time.Second // beyond the limit of a phase: who drives it has to see that it is over, too
 )
 
 // OperationResult is what switchover, failover and restart answer with --json.
@@ -89,16 +90,19 @@ func (a *app) operationEnded(op core.Operation, took time.Duration) error {
 }
 
 // follow prints the phases as they come. An agent or store that does not answer for
-// a moment is normal while the primary changes.
+// a moment is normal while the primary changes. Each phase has its time, and the first as much more as its checkpoint
+// takes: nobody waits for that but who reads this.
 func (a *app) follow(ctx context.Context, c *api.Client, op core.Operation, timeout time.Duration) (core.Operation, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout+operationGrace)
-	defer cancel()
+	limit := timeout + operationGrace
+	late := time.NewTimer(limit)
+	defer late.Stop()
 	began, phase := a.now(), ""
 	tick := time.NewTicker(operationPoll)
 	defer tick.Stop()
 	for {
 		if op.Phase != phase {
 			phase = op.Phase
+			late.Reset(limit)
 			fmt.Fprintf(a.stderr, "%6.2f s  %s\n", a.now().Sub(began).Seconds(), phaseText(op))
 		}
 		if !op.Active() {
@@ -106,8 +110,14 @@ func (a *app) follow(ctx context.Context, c *api.Client, op core.Operation, time
 		}
 		select {
 		case <-tick.C:
+		case <-late.C:
+			if !flushing(ctx, c, op) {
+				return op, stillIn(op, a.now().Sub(began))
+			}
+			late.Reset(limit)
+			fmt.Fprintf(a.stderr, "%6.2f s  %s: the checkpoint ahead of the stop is still running\n", a.now().Sub(began).Seconds(), op.Phase)
 		case <-ctx.Done():
-			return op, &exitError{ExitUnknown, findOut, fmt.Errorf("%s %s is still in phase %s after %s", op.Kind, op.ID, op.Phase, timeout+operationGrace)}
+			return op, stillIn(op, a.now().Sub(began))
 		}
 		now, err := c.Operation(ctx)
 		switch {
@@ -119,6 +129,23 @@ func (a *app) follow(ctx context.Context, c *api.Client, op core.Operation, time
 			op = now
 		}
 	}
+}
+
+func stillIn(op core.Operation, after time.Duration) error {
+	return &exitError{ExitUnknown, findOut, fmt.Errorf("%s %s is still in phase %s after %s", op.Kind, op.ID, op.Phase, after.Round(time.Second))}
+}
+
+// flushing: the operation waits for the checkpoint that comes before all that clients notice.
+func flushing(ctx context.Context, c *api.Client, op core.Operation) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if op.Phase != core.PhaseRequested {
+		return false
+	}
+	said, _ := c.Explain(ctx, "") // no answer: it is not known to be running
+	return slices.ContainsFunc(said, func(e api.Explanation) bool {
+		return slices.ContainsFunc(e.Decision.Reasons, func(r core.Reason) bool { return r.Code == "checkpoint_running" })
+	})
 }
 
 // isFinal: asking again would give the same error.

@@ -170,6 +170,28 @@ func TestOperationOutcomeUnknown(t *testing.T) {
 	}
 }
 
+// TestOperationWaitsForItsCheckpoint: a large one takes longer than a phase may. It is told, and nothing is given up for it.
+func TestOperationWaitsForItsCheckpoint(t *testing.T) {
+	c := newCluster(t)
+	a := &app{stdout: os.Stdout, stderr: &strings.Builder{}, now: time.Now, config: c.config}
+	client, err := a.client()
+	c.must(err)
+	op, err := client.Begin(context.Background(), api.OperationRequest{Kind: core.OpSwitchover})
+	c.must(err)
+	if flushing(context.Background(), client, op) {
+		t.Error("nobody has begun a checkpoint")
+	}
+	n1 := c.known["n1"]
+	n1.Decision.Reasons = []core.Reason{{Code: "checkpoint_running", Text: "checkpoint ahead of the stop"}}
+	c.known["n1"] = n1
+	if !flushing(context.Background(), client, op) {
+		t.Error("the primary's checkpoint is not seen")
+	}
+	if op.Phase = core.PhaseHolding; flushing(context.Background(), client, op) {
+		t.Error("clients are held, and a checkpoint is waited for")
+	}
+}
+
 func TestConfigTranscripts(t *testing.T) {
 	c := newCluster(t)
 	c.transcript("config", "config show",

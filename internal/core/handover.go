@@ -37,7 +37,7 @@ func (d *decider) driveSwitchover(op Operation) bool {
 	case PhaseHolding:
 		return d.switchoverHolding(op)
 	case PhaseStopping:
-		return d.switchoverStopping(op, d.opLate(op, 1) || len(d.holding(op)) > 0 && d.phaseAge() > holdStop)
+		return d.switchoverStopping(op, d.phaseAge() > op.Timeout() || len(d.holding(op)) > 0 && d.phaseAge() > holdStop)
 	}
 	return false
 }
@@ -186,7 +186,7 @@ func (d *decider) switchoverHolding(op Operation) bool {
 		d.putOperation(op, because("held", "no pooler has a transaction open"))
 		d.do(Step{Kind: StepStop, After: true, Why: because("switchover", "%s takes over", op.To)})
 		return true
-	case d.opLate(op, 1) || d.phaseAge() > op.MaxWait()+holdSlack:
+	case d.phaseAge() > min(op.Timeout(), op.MaxWait()+holdSlack):
 		d.endOperation(op, PhaseAborted, because("pooler_late", "the poolers of %s did not hold their clients in time", strings.Join(waiting, ", ")))
 		return false
 	}
