@@ -26,14 +26,15 @@ func (d *decider) recoveryMax() time.Duration {
 	return cmp.Or(d.spec.CrashRecoveryMax.D(), 30*time.Second)
 }
 
-// awaitStart: PostgreSQL comes up under our lease. When it takes longer than the bound and
-// somebody else could lead, it is given up: killed, and the lease released on the proof of that.
+// awaitStart: PostgreSQL comes up under our lease, or ends for a reason that is over (an agent that was told to stop and is
+// back). When it takes longer than the bound and somebody else could lead, it is given up: killed, and the lease
+// released on the proof of that.
 func (d *decider) awaitStart() {
-	waited := d.since("starting", d.inst.State == StateStarting)
+	waited := d.sinceOf("awaits ", string(d.inst.State), d.inst.State == StateStarting || d.inst.State == StateStopping)
 	d.say("waiting_for_postgres", "PostgreSQL is %s%s", d.inst.State, d.inst.recoveryText(waited))
 	if who, ok := d.successor(); ok && waited > d.recoveryMax() {
 		d.mem.failed(givenUp, Failure{Count: 1, At: d.v.Now})
-		d.do(Step{Kind: StepFence, Why: because("start_given_up", "PostgreSQL has not come up in %s, and %s can lead%s", waited.Round(time.Second), who, d.inst.recoveryText(waited))})
+		d.do(Step{Kind: StepFence, Why: because("start_given_up", "PostgreSQL has been %s for %s, and %s can lead%s", d.inst.State, waited.Round(time.Second), who, d.inst.recoveryText(waited))})
 	}
 }
 
