@@ -19,6 +19,8 @@ const (
 	votersMax      = 5 // more would make every write slower and no failure more survivable in practice
 	voterEvery     = 10 * time.Second
 	voterEveryBusy = 500 * time.Millisecond
+	// While a member that is to vote does not yet: a link that is cut right after it does must not find us without its address.
+	voterEverySettling = 2 * time.Second
 )
 
 // voter keeps this member's share of the embedded store: it starts the server,
@@ -29,6 +31,7 @@ type voter struct {
 	log      *slog.Logger
 
 	foundedFile string
+	settling    bool // fewer vote than will; of keep alone
 
 	mu      sync.Mutex
 	server  *embed.Server
@@ -107,8 +110,11 @@ func (v *voter) keep(ctx context.Context, a *Agent) error {
 		if err != nil && ctx.Err() == nil {
 			v.log.Debug("the store's membership", "error", err)
 		}
-		if busy || err != nil {
+		switch {
+		case busy || err != nil:
 			wait = voterEveryBusy
+		case v.settling:
+			wait = voterEverySettling
 		}
 	}
 }
@@ -131,6 +137,7 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 	}
 	v.remember(a, all)
 	view := a.latest().View
+	v.settling = settling(all, len(view.Store.Members))
 	me := slices.IndexFunc(all, func(m embed.Member) bool { return slices.Contains(m.PeerURLs, v.config.PeerAdvertise) })
 	switch {
 	case me < 0 && v.entitled(all, view.Store.Members):
@@ -149,6 +156,17 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 		return true, err
 	}
 	return v.lead(ctx, a, all, view)
+}
+
+// settling: fewer vote than will.
+func settling(all []embed.Member, members int) bool {
+	votes := 0
+	for _, m := range all {
+		if m.Started && !m.Learner {
+			votes++
+		}
+	}
+	return votes < min(votersMax, members)
 }
 
 // entitled: at most five vote, those who joined first before others.

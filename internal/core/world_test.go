@@ -43,6 +43,8 @@ type node struct {
 	renewed          uint64
 	renewedAt        Instant
 	leaseAt, opAt    Instant
+	phaseAt          Instant
+	phase            string
 	opID             string
 	warden           Warden
 	state            InstanceState
@@ -372,7 +374,7 @@ func (n *node) view() View {
 		n.known.Err = "cut off"
 	}
 	s := n.known
-	s.RenewedTerm, s.RenewedAt, s.LeaseSeenAt, s.OperationSeenAt = n.renewed, n.renewedAt, n.leaseAt, n.opAt
+	s.RenewedTerm, s.RenewedAt, s.LeaseSeenAt, s.OperationSeenAt, s.PhaseSeenAt = n.renewed, n.renewedAt, n.leaseAt, n.opAt, n.phaseAt
 	v := View{Now: n.w.now, Self: n.name, Store: s, Stopping: n.stopping}
 	v.Local = Local{ReadAt: v.Now, Warden: n.warden, Data: n.data, Instance: n.instance(), ConfKey: n.confKey, Good: n.good, Job: n.job}
 	for _, m := range n.w.nodes {
@@ -397,6 +399,9 @@ func (n *node) read() {
 	}
 	if s.Operation != nil && s.Operation.ID != n.opID {
 		n.opID, n.opAt = s.Operation.ID, n.w.now
+	}
+	if s.Operation != nil && s.Operation.ID+s.Operation.Phase != n.phase {
+		n.phase, n.phaseAt = s.Operation.ID+s.Operation.Phase, n.w.now
 	}
 	for _, m := range n.w.nodes {
 		if m.requests != nil {
