@@ -51,7 +51,7 @@ func TestAccess(t *testing.T) {
 		"GET " + RecoveryPath: forMembers, "POST " + RecoveryPath: forMembers, "POST " + RetirePath: forMembers,
 		"POST " + AccessPath: forMembers, "GET " + AccessPath: forMembers, "DELETE " + AccessPath + "/x": forMembers,
 
-		"GET /v1/status": forViewers, "GET /v1/endpoints": forViewers, "GET /v1/explain": forViewers, "GET /v1/events": forViewers,
+		"GET /v1/status": forViewers, "GET /v1/endpoints": forViewers, "GET /v1/explain": forViewers, "GET /v1/whatif": forViewers, "GET /v1/events": forViewers,
 		"GET /v1/operations/current": forViewers, "GET /v1/forks": forViewers, "GET " + MetricsPath: forViewers, "GET " + AccessPath + "/self": forViewers,
 
 		"POST /v1/operations": forOperators, "DELETE /v1/operations/current": forOperators, "POST /v1/members/n2/requests": forOperators,

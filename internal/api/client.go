@@ -18,6 +18,7 @@ import (
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/rebuild"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/whatif"
 )
 
 // ErrNoAgent: nothing answers at the agent's socket or address. Nothing was sent.
@@ -71,6 +72,12 @@ func (c *Client) Status(ctx context.Context) (s ClusterStatus, err error) {
 func (c *Client) Endpoints(ctx context.Context) (e Endpoints, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/endpoints", nil, &e)
 	return e, err
+}
+
+// WhatIf says what would happen: fault is as whatif.Parse reads it, or EachFault.
+func (c *Client) WhatIf(ctx context.Context, fault string) (a []whatif.Answer, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/whatif?fault="+url.QueryEscape(fault), nil, &a)
+	return a, err
 }
 
 // Explain asks for the last decisions of all members, or of one.

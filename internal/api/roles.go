@@ -29,6 +29,7 @@ var needed = map[string]Role{
 	"GET /v1/status":             RoleViewer,
 	"GET /v1/endpoints":          RoleViewer,
 	"GET /v1/explain":            RoleViewer,
+	"GET /v1/whatif":             RoleViewer,
 	"GET /v1/events":             RoleViewer,
 	"GET /v1/operations/current": RoleViewer,
 	"GET /v1/forks":              RoleViewer,

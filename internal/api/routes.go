@@ -25,6 +25,7 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/status":                   s.getStatus,
 		"GET /v1/endpoints":                s.getEndpoints,
 		"GET /v1/explain":                  s.getExplain,
+		"GET /v1/whatif":                   s.getWhatIf,
 		"GET /v1/events":                   s.getEvents,
 		"GET /v1/spec":                     s.getSpec,
 		"PUT /v1/spec":                     s.putSpec,

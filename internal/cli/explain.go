@@ -13,11 +13,19 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	fault := ""
+	cmd := &cobra.Command{
 		Use:   "explain [MEMBER]",
 		Short: "show each member's last decision, with every reason for what it did and did not do",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "With --if it says what would happen now if something failed: who would take over or why nobody, for how long writes would stop, and what could be lost. " +
+			"The decisions are the autopilot's own, made on what is so at this moment; nothing is changed.\n\n" +
+			"FAULT is MEMBER=down (its machine), MEMBER=postgres (its PostgreSQL), MEMBER=cut (it hears nobody), A-B=cut (a link), store=down, several of them with commas, or each: every single one.",
+		Example: "  pgherd explain\n  pgherd explain --if n1=down\n  pgherd explain --if n2=down,n1=postgres\n  pgherd explain --if each",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if fault != "" {
+				return a.whatIf(cmd, fault, args)
+			}
 			only := ""
 			if len(args) > 0 {
 				only = args[0]
@@ -31,6 +39,8 @@ func (a *app) explainCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&fault, "if", "", "say what would happen if `FAULT` came now, and change nothing")
+	return cmd
 }
 
 func printExplanations(w io.Writer, list []api.Explanation, now time.Time) {

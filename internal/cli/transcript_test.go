@@ -15,6 +15,7 @@ import (
 	"github.com/pgherd/pgherd/internal/forks"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
 	"github.com/pgherd/pgherd/internal/wal"
 )
@@ -107,6 +108,17 @@ func TestExplainTranscript(t *testing.T) {
 	c.known["n1"], c.known["n2"] = n1, n2
 	delete(c.known, "n3")
 	c.transcript("explain", "explain", "explain n2", "explain n9")
+	c.transcript("explain-if-away", "explain --if n1=down", "explain --if n1=postgres")
+	healthy := newCluster(t)
+	healthy.put(records.KeyCluster, core.ClusterRecord{ID: clusterID, Name: "main", BootstrapBy: "n1", SystemID: "7"})
+	healthy.put(records.KeyLease, core.LeaseRecord{Holder: "n1", Term: 4, Beat: 9, LSN: 0x5000000, Timeline: 2, Written: true, TTL: spec.Duration(5 * time.Second), Margin: spec.Duration(time.Second),
+		Sync: core.SyncSet{Members: []string{"n2", "n3"}, K: 1}})
+	for name, p := range healthy.known {
+		p.Instance.SystemID, p.Instance.Control = "7", "in production"
+		healthy.known[name] = p
+	}
+	healthy.transcript("explain-if", "explain --if n1=down", "explain --if n1=postgres", "explain --if store=down", "explain --if n2=cut,n1=down", "explain --if each",
+		"explain --if n9=down", "explain --if n1", "explain n2 --if n1=down")
 }
 
 func TestEventsTranscript(t *testing.T) {

@@ -2,8 +2,11 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/whatif"
 )
 
 // TestOrphanedBackendIsNeverAcknowledged: after kill -9 of a postmaster its backends live on.
@@ -73,14 +76,29 @@ func TestPostmasterKilledUnderLoadLosesNothing(t *testing.T) {
 	l.checkSingle()
 }
 
+// foretell is `pgherd explain --if`.
+func (m *member) foretell(fault string) whatif.Answer {
+	m.c.t.Helper()
+	var list []whatif.Answer
+	if err := json.Unmarshal([]byte(m.do("explain", "--json", "--if", fault)), &list); err != nil || len(list) != 1 {
+		m.c.t.Fatalf("explain --if %s: %v %v", fault, list, err)
+	}
+	return list[0]
+}
+
 func TestPowerCutOfThePrimary(t *testing.T) {
 	c := shared(t)
 	old := c.waitSync()
 	l := c.startLoad(4)
+	foretold := old.foretell(old.name + "=down")
 	at := time.Now()
 	c.powerCut(old)
 	leader := c.waitLeader(old, 20*time.Second)
 	took := time.Since(at)
+	// Which of two standbys is further in that moment nobody can know before.
+	if foretold.Leader == "" || foretold.Leader == old.name || foretold.LossMax != 0 || took.Seconds() < foretold.StopMin-0.5 || took.Seconds() > foretold.StopMax+1 {
+		t.Errorf("it was foretold that %s leads after %v to %v s; %s does after %v: %s", foretold.Leader, foretold.StopMin, foretold.StopMax, leader.name, took, foretold.Text)
+	}
 	t.Logf("%s accepts writes %v after the power cut", leader.name, took.Round(time.Millisecond))
 	if took > 7500*time.Millisecond { // ttl + 1 s, and some for a loaded machine
 		t.Errorf("ttl is 5 s, the new primary needed %v", took)
