@@ -1,13 +1,12 @@
 # The two commands to begin with: `make demo` and `make test`.
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null)
-DATE    := $(shell git log -1 --format=%cI 2>/dev/null)
+# Expanded when something is built, not each time: make demo need not ask git.
+NAMED    = $(shell scripts/version.sh)
 CLI     := github.com/pgherd/pgherd/internal/cli
-LDFLAGS := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT) -X $(CLI).date=$(DATE)
+LDFLAGS  = -s -w -buildid= -X $(CLI).version=$(word 1,$(NAMED)) -X $(CLI).commit=$(word 2,$(NAMED)) -X $(CLI).date=$(word 3,$(NAMED))
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') $(wildcard internal/ui/dist/*) go.mod go.sum
 
-.PHONY: help demo test ui screenshots build lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test ui screenshots build dist reproducible lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,7 +21,13 @@ test: ## all tests
 build: bin/pgherd ## bin/pgherd, static
 
 bin/pgherd: $(SOURCES)
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/pgherd
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/pgherd
+
+dist: ## packages for all: deb, rpm, archive, bill of materials, SHA256SUMS, in bin/dist (GOARCH=arm64 for another machine)
+	@scripts/dist.sh
+
+reproducible: ## all of it twice, in two places, compared byte by byte (FRESH=1: the second without Go's cache)
+	@scripts/reproducible.sh
 
 ui: ## the dashboard anew, from ui/ into internal/ui/dist (needs npm)
 	@cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && npm test && npm run build

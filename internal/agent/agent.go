@@ -19,6 +19,7 @@ import (
 	"github.com/pgherd/pgherd/internal/observe"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/sdnotify"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -46,8 +47,9 @@ type Agent struct {
 	keeper      *keeper    // of forks; nil on a witness
 	announcer   *announcer // nil on a witness
 	metrics     *metrics.Metrics
-	outward     *outward   // nil: nobody outside is shown this member's role
-	endpoints   *endpoints // nil without them
+	outward     *outward             // nil: nobody outside is shown this member's role
+	endpoints   *endpoints           // nil without them
+	supervisor  *sdnotify.Supervisor // nil: not systemd's
 
 	newest atomic.Pointer[journal.Entry] // of this process; the journal's own may be of the last one
 	memory core.Memory
@@ -144,6 +146,7 @@ func (a *Agent) leave(stop context.CancelFunc) {
 		return
 	}
 	a.o.Log.Info("stopping: PostgreSQL is stopped, a primary hands over first if it can")
+	a.supervisor.Stopping("stopping PostgreSQL; a primary hands over first if it can")
 	a.stopSince.Store(time.Now().UnixNano())
 	stop()
 }

@@ -24,6 +24,7 @@ const (
 func (a *Agent) loop(ctx context.Context) {
 	for !a.finished() && !a.detaching.Load() {
 		wakeAt := a.tick(context.WithoutCancel(ctx), ctx.Err() != nil)
+		a.supervisor.Alive()
 		a.sleep(ctx, wakeAt)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/privilege"
+	"github.com/pgherd/pgherd/internal/sdnotify"
 	"github.com/pgherd/pgherd/internal/statedir"
 )
 
@@ -29,6 +30,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Error("capabilities", "error", err)
 	}
 	postgres.ForgetVariables()
+	supervisor := sdnotify.Open()
 	id, err := LoadIdentity(o.Config.StateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s belongs to no cluster yet: `pgherd init` makes one, `pgherd join` joins one", o.Config.StateDir)
@@ -46,22 +48,24 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer lock.Close()
 
-	again, err := serveOnce(ctx, o, id)
+	again, err := serveOnce(ctx, o, id, supervisor)
 	if again && ctx.Err() == nil {
 		o.Log.Info("beginning anew, as a member of another store")
 		lock.Close()
 		privilege.PassOn()
+		supervisor.PassOn()
 		return fmt.Errorf("executing pgherd anew: %w", syscall.Exec(selfExe, os.Args, os.Environ()))
 	}
 	return err
 }
 
 // serveOnce is the agent's life in this process; again: it is to begin anew.
-func serveOnce(ctx context.Context, o Options, id Identity) (again bool, err error) {
+func serveOnce(ctx context.Context, o Options, id Identity, supervisor *sdnotify.Supervisor) (again bool, err error) {
 	a, err := build(ctx, o, id)
 	if err != nil {
 		return errors.Is(err, errBegin), err
 	}
+	a.supervisor = supervisor
 	defer a.close()
 	detach := make(chan os.Signal, 1)
 	signal.Notify(detach, syscall.SIGUSR2)

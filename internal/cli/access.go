@@ -50,9 +50,10 @@ func (a *app) accessCreateCommand() *cobra.Command {
 
 func (a *app) accessListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "show the access tokens that are good now",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Example: "  pgherd access list",
+		Short:   "show the access tokens that are good now",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				list, err := c.ListAccess(ctx)
@@ -73,9 +74,10 @@ func (a *app) accessListCommand() *cobra.Command {
 
 func (a *app) accessRevokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "take an access token back; members refuse it within two seconds",
-		Args:  cobra.ExactArgs(1),
+		Use:     "revoke ID",
+		Example: "  pgherd access revoke 3f2a",
+		Short:   "take an access token back; members refuse it within two seconds",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.RevokeAccess(ctx, args[0])) })
 		},

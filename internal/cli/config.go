@@ -27,9 +27,10 @@ func (a *app) configCommand() *cobra.Command {
 
 func (a *app) configShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show",
-		Short: "print the spec as YAML",
-		Args:  cobra.NoArgs,
+		Use:     "show",
+		Example: "  pgherd config show",
+		Short:   "print the spec as YAML",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				d, err := c.Spec(ctx)
@@ -102,9 +103,10 @@ func setValues(c spec.Cluster, args []string) (string, error) {
 func (a *app) configEditCommand() *cobra.Command {
 	e := specEdit{}
 	cmd := &cobra.Command{
-		Use:   "edit",
-		Short: "edit the spec with $VISUAL or $EDITOR",
-		Args:  cobra.NoArgs,
+		Use:     "edit",
+		Example: "  EDITOR=nano pgherd config edit",
+		Short:   "edit the spec with $VISUAL or $EDITOR",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.editSpec(cmd, e, func(d api.SpecDocument) (string, error) { return a.edit(cmd.Context(), d.YAML) })
 		},

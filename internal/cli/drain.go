@@ -13,8 +13,9 @@ import (
 func (a *app) drainCommand() *cobra.Command {
 	timeout := 30 * time.Second
 	cmd := &cobra.Command{
-		Use:   "drain MEMBER",
-		Short: "take a member out of service before its maintenance",
+		Use:     "drain MEMBER",
+		Example: "  pgherd drain n2",
+		Short:   "take a member out of service before its maintenance",
 		Long: "A drained member is given no role: it never takes over, commits do not wait for it, and read-only endpoints send\n" +
 			"nobody to it. The primary hands over first. It goes on streaming, so that it is current when it is undrained.",
 		Args: cobra.ExactArgs(1),
@@ -52,9 +53,10 @@ func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) er
 
 func (a *app) undrainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "undrain MEMBER",
-		Short: "put a drained member back into service",
-		Args:  cobra.ExactArgs(1),
+		Use:     "undrain MEMBER",
+		Example: "  pgherd undrain n2",
+		Short:   "put a drained member back into service",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Drain(ctx, args[0], true)) })
 		},
@@ -63,9 +65,10 @@ func (a *app) undrainCommand() *cobra.Command {
 
 func (a *app) cancelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "cancel",
-		Short: "take back a switchover or restart that is planned with --at",
-		Args:  cobra.NoArgs,
+		Use:     "cancel",
+		Example: "  pgherd cancel",
+		Short:   "take back a switchover or restart that is planned with --at",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Cancel(ctx)) })
 		},

@@ -14,9 +14,10 @@ import (
 func (a *app) eventsCommand() *cobra.Command {
 	limit, local := 50, false
 	cmd := &cobra.Command{
-		Use:   "events",
-		Short: "list what happened, newest last",
-		Args:  cobra.NoArgs,
+		Use:     "events",
+		Example: "  pgherd events --limit 100",
+		Short:   "list what happened, newest last",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				e, err := c.Events(ctx, limit, local)

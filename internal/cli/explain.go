@@ -20,7 +20,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Long: "With --if it says what would happen now if something failed: who would take over or why nobody, for how long writes would stop, and what could be lost. " +
 			"The decisions are the autopilot's own, made on what is so at this moment; nothing is changed.\n\n" +
 			"FAULT is MEMBER=down (its machine), MEMBER=postgres (its PostgreSQL), MEMBER=cut (it hears nobody), A-B=cut (a link), store=down, several of them with commas, or each: every single one.",
-		Example: "  pgherd explain\n  pgherd explain --if n1=down\n  pgherd explain --if n2=down,n1=postgres\n  pgherd explain --if each",
+		Example: "  pgherd explain n2\n  pgherd explain --if n1=down\n  pgherd explain --if n2=down,n1=postgres\n  pgherd explain --if each",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if fault != "" {

@@ -15,8 +15,9 @@ import (
 
 func (a *app) forksCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "forks [MEMBER]",
-		Short: "list what members had that the cluster's history does not have",
+		Use:     "forks [MEMBER]",
+		Example: "  pgherd forks\n  pgherd forks n1",
+		Short:   "list what members had that the cluster's history does not have",
 		Long: "Before a member is rewound or cloned, WAL that only it has is saved with a summary; a data directory is set aside before a clone.\n" +
 			"The spec's forks.keep, forks.max_bytes and forks.aside say for how long they are kept.",
 		Args: cobra.MaximumNArgs(1),
@@ -39,9 +40,10 @@ func (a *app) forksCommand() *cobra.Command {
 
 func (a *app) forksShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show MEMBER/ID",
-		Short: "show one fork: transactions, relations, files",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show MEMBER/ID",
+		Example: "  pgherd forks show n1/20261128T101500Z-tl4",
+		Short:   "show one fork: transactions, relations, files",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ofFork(cmd, args[0], func(ctx context.Context, c *api.Client, member, id string) error {
 				d, err := c.Fork(ctx, member, id)
@@ -56,9 +58,10 @@ func (a *app) forksShowCommand() *cobra.Command {
 
 func (a *app) forksRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove MEMBER/ID",
-		Short: "delete one fork, or a data directory that was set aside, for good",
-		Args:  cobra.ExactArgs(1),
+		Use:     "remove MEMBER/ID",
+		Example: "  pgherd forks remove n1/20261128T101500Z-tl4",
+		Short:   "delete one fork, or a data directory that was set aside, for good",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ofFork(cmd, args[0], func(ctx context.Context, c *api.Client, member, id string) error {
 				return a.accepted(c.RemoveFork(ctx, member, id))

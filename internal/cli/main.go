@@ -37,6 +37,7 @@ type app struct {
 // Main runs a command and gives its exit code. args are without the program's name.
 func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "warden" {
+		warden.Version = version
 		return warden.Main(args[1:]) // before anything else is set up: it must stay small
 	}
 	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, now: time.Now}

@@ -12,9 +12,10 @@ import (
 
 func (a *app) membersCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "members",
-		Short: "list the members",
-		Args:  cobra.NoArgs,
+		Use:     "members",
+		Example: "  pgherd members",
+		Short:   "list the members",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				s, err := c.Status(ctx)

@@ -10,9 +10,10 @@ import (
 
 func (a *app) pauseCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "pause",
-		Short: "switch the autopilot off: no failover, nothing is started or stopped",
-		Args:  cobra.NoArgs,
+		Use:     "pause",
+		Example: "  pgherd pause",
+		Short:   "switch the autopilot off: no failover, nothing is started or stopped",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Pause(ctx)) })
 		},

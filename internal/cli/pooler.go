@@ -34,10 +34,11 @@ func (a *app) poolerConfig() string {
 func (a *app) poolerRunCommand() *cobra.Command {
 	var detach, debug bool
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "run the endpoints of this host",
-		Long:  "It logs to stdout. SIGTERM ends the endpoints, too; SIGUSR2, or --detach-on-exit, leaves them running, for upgrades: clients do not notice. The file is " + poolerConfigDefault + " if --config names no other.",
-		Args:  cobra.NoArgs,
+		Use:     "run",
+		Example: "  pgherd pooler run --config /etc/pgherd/pooler.yaml",
+		Short:   "run the endpoints of this host",
+		Long:    "It logs to stdout. SIGTERM ends the endpoints, too; SIGUSR2, or --detach-on-exit, leaves them running, for upgrades: clients do not notice. The file is " + poolerConfigDefault + " if --config names no other.",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := spec.LoadPoolerHost(a.poolerConfig())
 			if os.IsPermission(err) {
@@ -83,10 +84,11 @@ func (a *app) poolerAdmitCommand() *cobra.Command {
 
 func (a *app) poolerRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove NAME",
-		Short: "remove such a host for good; run it on a member",
-		Long:  "It ends the host's endpoints. Its certificate may be good for 90 days, and is for that name: until then nobody else gets the name.",
-		Args:  cobra.ExactArgs(1),
+		Use:     "remove NAME",
+		Example: "  pgherd pooler remove app1",
+		Short:   "remove such a host for good; run it on a member",
+		Long:    "It ends the host's endpoints. Its certificate may be good for 90 days, and is for that name: until then nobody else gets the name.",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				return a.accepted(c.RemovePooler(ctx, args[0]))

@@ -11,9 +11,10 @@ import (
 
 func (a *app) reinitCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "reinit MEMBER",
-		Short: "clone a standby anew from the primary",
-		Args:  cobra.ExactArgs(1),
+		Use:     "reinit MEMBER",
+		Example: "  pgherd reinit n3",
+		Short:   "clone a standby anew from the primary",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				return a.accepted(c.Request(ctx, args[0], core.RequestReinit))

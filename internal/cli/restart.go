@@ -13,9 +13,10 @@ func (a *app) restartCommand() *cobra.Command {
 	timeout, pending := 10*time.Minute, false
 	rolling, at := false, ""
 	cmd := &cobra.Command{
-		Use:   "restart [MEMBER...]",
-		Short: "restart PostgreSQL, one member after the other, the primary last",
-		Long:  "Without members it restarts those that wait for a restart to take up changed settings.",
+		Use:     "restart [MEMBER...]",
+		Example: "  pgherd restart --rolling\n  pgherd restart n2",
+		Short:   "restart PostgreSQL, one member after the other, the primary last",
+		Long:    "Without members it restarts those that wait for a restart to take up changed settings.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if pending && len(args) > 0 {
 				return usage("", "either members or --pending")

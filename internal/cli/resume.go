@@ -10,9 +10,10 @@ import (
 
 func (a *app) resumeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "resume",
-		Short: "switch the autopilot on again",
-		Args:  cobra.NoArgs,
+		Use:     "resume",
+		Example: "  pgherd resume",
+		Short:   "switch the autopilot on again",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Resume(ctx)) })
 		},

@@ -17,10 +17,11 @@ var Run = agent.Run
 func (a *app) runCommand() *cobra.Command {
 	var detach, debug bool
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "run the agent of this member",
-		Long:  "It logs to stdout. SIGTERM stops PostgreSQL too (a primary hands over first when it can); SIGUSR2, or --detach-on-exit, leaves it running under the warden, for upgrades.",
-		Args:  cobra.NoArgs,
+		Use:     "run",
+		Example: "  pgherd run --config /etc/pgherd/pgherd.yaml",
+		Short:   "run the agent of this member",
+		Long:    "It logs to stdout. SIGTERM stops PostgreSQL too (a primary hands over first when it can); SIGUSR2, or --detach-on-exit, leaves it running under the warden, for upgrades.",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.member()
 			if err != nil {

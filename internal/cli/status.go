@@ -17,9 +17,10 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "show the members, their state, and what to do about it",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Example: "  pgherd status\n  pgherd status --json",
+		Short:   "show the members, their state, and what to do about it",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, c *api.Client) error {
 				s, err := c.Status(ctx)

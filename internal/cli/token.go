@@ -24,9 +24,10 @@ func needsSubcommand(cmd *cobra.Command, _ []string) error {
 func (a *app) tokenCreateCommand() *cobra.Command {
 	lifetime, witness, pooler := time.Hour, false, false
 	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "print a one-time token for `pgherd join`, or `pgherd pooler join`",
-		Args:  cobra.NoArgs,
+		Use:     "create",
+		Example: "  pgherd token create > /root/token",
+		Short:   "print a one-time token for `pgherd join`, or `pgherd pooler join`",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if witness && pooler {
 				return usage("", "either --witness or --pooler")

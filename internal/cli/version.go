@@ -21,9 +21,10 @@ type VersionInfo struct {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "print the version",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Example: "  pgherd version --json",
+		Short:   "print the version",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := VersionInfo{version, commit, date, runtime.Version()}
 			return a.answer(v, func(w io.Writer) {

@@ -17,6 +17,7 @@ import (
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/privilege"
+	"github.com/pgherd/pgherd/internal/sdnotify"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/statedir"
 )
@@ -52,6 +53,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Error("capabilities", "error", err)
 	}
 	postgres.ForgetVariables()
+	supervisor := sdnotify.Open()
 	id, err := LoadIdentity(o.Config.StateDir)
 	if err != nil {
 		return err
@@ -71,6 +73,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer h.source.Close()
+	supervisor.Alive() // its endpoints wait for the members by themselves
 	return h.serve(ctx, removed)
 }
 
