@@ -115,14 +115,17 @@ func (s *Server) getAccess(r *http.Request, _ string) (any, error) {
 	return list, err
 }
 
+// Self answers GET /v1/access/self.
+type Self struct {
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+	On   string `json:"on"` // the member that answers
+}
+
 // getSelf says who asks.
 func (s *Server) getSelf(r *http.Request, _ string) (any, error) {
 	w, _ := r.Context().Value(whoKey{}).(who)
-	return struct {
-		Name string `json:"name"`
-		Role Role   `json:"role"`
-		On   string `json:"on"` // the member that answers
-	}{w.name, w.role, s.b.Name}, nil
+	return Self{w.name, w.role, s.b.Name}, nil
 }
 
 func (s *Server) deleteAccess(r *http.Request, _ string) (any, error) {

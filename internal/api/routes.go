@@ -62,6 +62,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
 	s.healthRoutes(mux)
 	mux.HandleFunc("GET "+MetricsPath, s.getMetrics)
+	mux.HandleFunc("GET "+OpenAPIPath, getOpenAPI)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
 	mux.HandleFunc("GET "+LivePath, s.getLive)
 	mux.Handle("GET "+ui.Path, ui.Handler())
