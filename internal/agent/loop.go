@@ -55,6 +55,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 		a.publish(entry)
 		return min(report.WakeAt, warden.BootNow().Add(100*time.Millisecond))
 	}
+	a.journal.Ended()
 	return report.WakeAt
 }
 

@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 )
 
 // LivePath answers with a stream of server-sent events for people who look: `event` for each journal.Event of
-// this member as soon as it is written down, and `status`, a whole ClusterStatus, with each tick of its loop, so at least once a
-// second. Nothing is kept for who comes back: the newest status says all.
+// this cluster as soon as it is written down by its member, and `status`, a whole ClusterStatus, with each tick of its loop, so at least once a
+// second. With ?local=1, which is what members ask each other, only the events of this member. Nothing is kept for who comes back: the newest status says all.
 const LivePath = "/v1/watch/status"
 
 // Names of its events.
@@ -24,25 +25,34 @@ const (
 
 const liveMax = 32 // at once, of one member
 
+// audience is who is told something: people, who look at the whole cluster, or members, who look at this one's events.
+type audience int
+
+const (
+	people audience = 1 << iota
+	members
+	everybody = people | members
+)
+
 // live gives the same to all who look. It waits for nobody: who does not read is dropped.
 type live struct {
 	mu       sync.Mutex
-	watchers map[*watcher]bool
+	watchers map[*watcher]audience
 	closed   bool
 	woken    chan struct{} // somebody came: tell it what is so
 	sent     uint64
 }
 
-func newLive() *live { return &live{watchers: map[*watcher]bool{}, woken: make(chan struct{}, 1)} }
+func newLive() *live { return &live{watchers: map[*watcher]audience{}, woken: make(chan struct{}, 1)} }
 
-func (l *live) join() (*watcher, error) {
+func (l *live) join(as audience) (*watcher, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.watchers) >= liveMax {
+	if l.closed || as == people && len(l.watchers) >= liveMax {
 		return nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "look at another member", "this member's agent is stopping, or %d look already", liveMax)
 	}
 	w := &watcher{events: make(chan event, eventsWaiting)}
-	l.watchers[w] = true
+	l.watchers[w] = as
 	select {
 	case l.woken <- struct{}{}:
 	default:
@@ -57,7 +67,7 @@ func (l *live) leave(w *watcher) {
 }
 
 func (l *live) drop(w *watcher) {
-	if l.watchers[w] {
+	if l.watchers[w] != 0 {
 		delete(l.watchers, w)
 		close(w.events)
 	}
@@ -75,10 +85,16 @@ func (l *live) close() {
 func (l *live) watched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.watchers) > 0
+	for _, as := range l.watchers {
+		if as == people {
+			return true
+		}
+	}
+	return false
 }
 
-func (l *live) send(name string, value any) {
+// send gives a value to those of them that it is for.
+func (l *live) send(name string, value any, to audience) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return // of strings and numbers: it cannot fail
@@ -86,7 +102,10 @@ func (l *live) send(name string, value any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent++
-	for w := range l.watchers {
+	for w, as := range l.watchers {
+		if as&to == 0 {
+			continue
+		}
 		select {
 		case w.events <- event{strconv.FormatUint(l.sent, 10), name, data}:
 		default:
@@ -95,10 +114,9 @@ func (l *live) send(name string, value any) {
 	}
 }
 
-// followLive tells who looks what is new, with each tick until ctx ends. Without anybody it does nothing. Events go first: a
-// status asks PostgreSQL, which may be what has just died.
-func (s *Server) followLive(ctx context.Context) {
-	defer s.live.close()
+// followEvents tells who looks what is written into the journal. It has a goroutine of its own: a status asks PostgreSQL, which
+// may be what has just died.
+func (s *Server) followEvents(ctx context.Context) {
 	if s.b.Journal == nil {
 		return
 	}
@@ -107,11 +125,30 @@ func (s *Server) followLive(ctx context.Context) {
 		changed := s.b.Journal.Changed()
 		for _, e := range eventsAfter(told, s.b.Journal.Events(eventsWaiting/2)) {
 			told = e
-			s.live.send(LiveEvent, e)
+			s.live.send(LiveEvent, e, everybody)
 		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// followStatus tells who looks what is so, with each tick; to nobody it tells nothing.
+func (s *Server) followStatus(ctx context.Context) {
+	defer s.live.close()
+	if s.b.Journal == nil {
+		return
+	}
+	for {
+		changed := s.b.Journal.Changed()
+		var others []core.MemberRecord
 		if e, ok := s.b.Journal.Current(); ok && s.live.watched() {
-			s.live.send(LiveStatus, s.statusOf(e.View.Store))
+			s.live.send(LiveStatus, s.statusOf(e.View.Store), people)
+			others = e.View.Store.Members
 		}
+		s.keepRelays(ctx, others)
 		select {
 		case <-changed:
 		case <-s.live.woken:
@@ -133,7 +170,11 @@ func (s *Server) getLive(w http.ResponseWriter, r *http.Request) {
 		asProblem(err).write(w)
 		return
 	}
-	watcher, err := s.live.join()
+	as := people
+	if r.URL.Query().Has("local") {
+		as = members
+	}
+	watcher, err := s.live.join(as)
 	if err != nil {
 		asProblem(err).write(w)
 		return

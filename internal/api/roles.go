@@ -116,6 +116,10 @@ func withCaller(r *http.Request, w who) *http.Request {
 // behind a forwarded port, would answer for its owner. Browsers always say where a request comes from, programs never do.
 func sameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") {
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+		}
 		if strings.HasPrefix(r.URL.Path, "/v1/") && crossSite(r) {
 			refuse(http.StatusForbidden, "cross_site", "", "another site's page may not ask this").write(w)
 			return

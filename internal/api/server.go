@@ -44,13 +44,14 @@ type Server struct {
 	lookups   chan struct{} // of join tokens
 	hub       *hub
 	live      *live
+	relays    relays
 	access    accessBook
 	lastKnown atomic.Pointer[core.StoreView] // the newest snapshot that was read
 }
 
 // Listen opens both listeners. Nothing is answered before Serve.
 func Listen(b Backend) (*Server, error) {
-	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax), lookups: make(chan struct{}, joinsMax), hub: newHub(), live: newLive()}
+	s := &Server{b: b.withDefaults(), joins: make(chan struct{}, joinsMax), lookups: make(chan struct{}, joinsMax), hub: newHub(), live: newLive(), relays: relays{running: map[string]context.CancelFunc{}}}
 	ca, err := pki.LoadCA(b.PKI)
 	if err != nil {
 		return nil, err
@@ -97,7 +98,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	following, end := context.WithCancel(ctx)
 	defer end()
 	go s.follow(following)
-	go s.followLive(following)
+	go s.followEvents(following)
+	go s.followStatus(following)
 	for _, l := range []net.Listener{s.tcp, s.unix} {
 		go func() { failed <- s.http.Serve(l) }()
 	}

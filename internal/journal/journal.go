@@ -100,7 +100,7 @@ func (j *Journal) Close() {
 //
 // A tick is recorded before its steps are run, and once more with its Outcome (and
 // the same At) when one failed. So steps become events when the tick's end is known:
-// at its failure, or with the next tick.
+// at its failure, with Ended, or else with the next tick.
 func (j *Journal) Record(e Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -111,17 +111,8 @@ func (j *Journal) Record(e Entry) {
 	sig := signature(e)
 	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
 	j.latest, j.known, j.ours, j.seen = e, true, true, sig
-	if j.changed != nil {
-		close(j.changed)
-		j.changed = nil
-	}
-	for _, ev := range events {
-		j.recent = append(j.recent, ev)
-		j.queue(j.events, marshal(ev))
-	}
-	if over := len(j.recent) - eventsKept; over > 0 {
-		j.recent = slices.Delete(j.recent, 0, over)
-	}
+	j.wake()
+	j.keep(events)
 	if tell {
 		j.wroteAt = e.At
 		// Made into text here and not by the writer: the entry shares maps with the
@@ -144,6 +135,39 @@ func (j *Journal) stepEvents(e Entry) (events []Event) {
 	return events
 }
 
+// Ended says that the steps of the latest entry were carried out: they become events now and not with the next tick, which
+// may be a second away while somebody looks.
+func (j *Journal) Ended() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.known || j.settled {
+		return
+	}
+	j.settled = true
+	if events := j.tell(j.latest); len(events) > 0 {
+		j.keep(events)
+		j.wake()
+	}
+}
+
+// keep makes events the newest, and has them written.
+func (j *Journal) keep(events []Event) {
+	for _, ev := range events {
+		j.recent = append(j.recent, ev)
+		j.queue(j.events, marshal(ev))
+	}
+	if over := len(j.recent) - eventsKept; over > 0 {
+		j.recent = slices.Delete(j.recent, 0, over)
+	}
+}
+
+func (j *Journal) wake() {
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+}
+
 func (j *Journal) tell(e Entry) []Event {
 	events := stepEvents(e, j.told)
 	j.told = e.Plan.Steps
@@ -154,8 +178,8 @@ func (j *Journal) tell(e Entry) []Event {
 func (j *Journal) Tell(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.recent = append(j.recent, e)
-	j.queue(j.events, marshal(e))
+	j.keep([]Event{e})
+	j.wake()
 }
 
 // Latest gives the newest entry, after a restart that of before; At is zero when

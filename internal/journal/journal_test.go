@@ -108,6 +108,31 @@ func TestStepsAreToldWhenTheirEndIsKnown(t *testing.T) {
 	}
 }
 
+// TestEndedStepsAreToldAtOnce: and once, whatever tick comes next.
+func TestEndedStepsAreToldAtOnce(t *testing.T) {
+	j := open(t, t.TempDir())
+	j.Ended() // nothing was recorded yet
+	e := entry(1)
+	e.Plan.Steps = []core.Step{{Kind: core.StepPromote, Why: core.Reason{Code: "b", Text: "second"}}}
+	j.Record(e)
+	changed := j.Changed()
+	j.Ended()
+	j.Ended()
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told")
+	}
+	again := e
+	again.At = start.Add(2 * time.Second)
+	j.Record(again)
+	j.Ended()
+	j.Record(entry(3))
+	if got, want := codes(j.Events(0)), []string{"promote"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestEventsOfChanges(t *testing.T) {
 	members := []core.MemberRecord{{Name: "n1"}, {Name: "n2"}}
 	base := entry(1)

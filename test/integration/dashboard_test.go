@@ -94,12 +94,17 @@ type shownCluster struct {
 
 const readPage = `(() => {
 	const all = (q) => [...document.querySelectorAll(q)];
+	const sample = document.body.appendChild(document.createElement('i'));
+	sample.style.color = 'var(--accent)';
+	const accent = getComputedStyle(sample).color;
+	sample.remove();
+	const looksLikeOne = (e) => getComputedStyle(e.querySelector('.stripe')).fill === accent;
 	const pairs = (q, key, value) => Object.fromEntries(all(q).map((e) => [e.getAttribute(key), value(e)]));
 	return {
 		Name: document.querySelector('#cluster-name').textContent,
 		Term: document.querySelector('#picture .card-head .quiet').textContent,
 		Quorum: document.querySelector('#quorum').textContent,
-		Members: pairs('[data-member]', 'data-member', (e) => e.dataset.role + ' ' + e.dataset.state),
+		Members: pairs('[data-member]', 'data-member', (e) => e.dataset.role + ' ' + e.dataset.state + (looksLikeOne(e) === (e.dataset.role === 'primary') ? '' : ' in the wrong colour')),
 		Rows: pairs('[data-row]', 'data-row', (e) => e.children[1].textContent + ' ' + e.children[2].textContent),
 		Clients: pairs('[data-pooler]', 'data-pooler', (e) => e.dataset.clients),
 		Edges: all('.edge:not(.clients)').map((e) => e.dataset.edge).sort(),
@@ -175,13 +180,14 @@ func shownIsSo(t *testing.T, c *cluster, b *browser, at *member) {
 // pictures are for the documentation.
 func (b *browser) pictures(c *cluster) {
 	b.filled()
+	b.size(1280, 1130, false)
 	b.picture("dashboard-light")
 	b.theme("dark")
 	b.picture("dashboard-dark")
-	b.size(360, 740, true)
+	b.size(360, 780, true)
 	b.picture("dashboard-phone")
-	b.size(1280, 900, false)
 	b.theme("light")
+	b.size(1280, 900, false)
 }
 
 // worksByKeyboard opens and closes a member's details without a mouse.
@@ -286,23 +292,26 @@ func failoverIsFollowed(t *testing.T, c *cluster, b *browser, at *member) {
 	b.howOld(t, at)
 }
 
-// howOld judges the events of the member that serves the page, and the cluster's: those come by its stream.
+// howOld judges how soon events of all members were on the page: those of the others are passed on by the one that serves it.
 func (b *browser) howOld(t *testing.T, at *member) {
-	var own []float64
+	var own, others []float64
 	for _, a := range js[[][]any](b, "window.ages") {
 		if who := a[1].(string); who == at.name || who == "cluster" {
 			own = append(own, a[2].(float64))
 		} else {
-			t.Logf("%v of %v was on the page after %v ms", a[0], who, a[2])
+			others = append(others, a[2].(float64))
 		}
 	}
-	if len(own) == 0 {
-		t.Fatal("no events")
-	}
-	slices.Sort(own)
-	t.Logf("%d events of the serving member and the cluster on the page after %.0f ms (median), %.0f ms (longest); target %v", len(own), own[len(own)/2], own[len(own)-1], eventTarget)
-	if median := time.Duration(own[len(own)/2]) * time.Millisecond; median > sharedBy*eventTarget {
-		t.Errorf("half of the events were shown later than %v", median)
+	for who, ages := range map[string][]float64{"the serving member and the cluster": own, "the other members": others} {
+		if len(ages) == 0 {
+			t.Errorf("no events of %s", who)
+			continue
+		}
+		slices.Sort(ages)
+		t.Logf("%d events of %s on the page after %.0f ms (median), %.0f ms (longest); target %v", len(ages), who, ages[len(ages)/2], ages[len(ages)-1], eventTarget)
+		if median := time.Duration(ages[len(ages)/2]) * time.Millisecond; median > sharedBy*eventTarget {
+			t.Errorf("half of the events of %s were shown later than %v", who, median)
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ function options(width: number, series: Series[], text: (n: number | null) => st
     cursor: { show: false },
     scales: { y: { range: (_u, _min, max) => [0, Math.max(max ?? 0, 1) * 1.1] } },
     axes: [
-      { ...axis, space: 70, values: '{HH}:{mm}:{ss}' },
+      { ...axis, space: 70, size: 24, values: '{HH}:{mm}:{ss}' },
       { ...axis, size: 58, splits: undefined, values: (_u, all) => all.map((n) => text(n)) },
     ],
     series: [{}, ...series.map((s, i) => ({ label: s.label, stroke: color(COLORS[i % COLORS.length]!), width: 1.5, spanGaps: false, points: { show: false } }))],

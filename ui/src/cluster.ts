@@ -7,7 +7,7 @@ import { follow, STALE_MS } from './live';
 import { add, sampleOf, type Sample } from './samples';
 import type { JournalEvent, Problem, Status } from './types';
 
-const EVENTS_EVERY_MS = 2000; // other members' events: this one's come by the stream
+const EVENTS_EVERY_MS = 10_000; // they come by the stream; what it missed is found so
 
 export interface Cluster {
   status?: Status;

@@ -1,5 +1,5 @@
 import { ago } from './format';
-import { Panel, Sign } from './parts';
+import { Panel, Sign, Words } from './parts';
 import { attention } from './summary';
 import type { Status } from './types';
 
@@ -14,7 +14,7 @@ export function Conditions({ status, now }: { status: Status; now: number }) {
             <Sign severity={c.severity} />
             <div>
               <div>{c.member && <b>{c.member}: </b>}{c.text}</div>
-              {c.hint && <div class="hint"><b>To do:</b> {c.hint}</div>}
+              {c.hint && <div class="hint"><b>To do:</b> <Words text={c.hint} /></div>}
               <div class="quiet">{c.code} {ago(c.since, now)}</div>
             </div>
           </li>

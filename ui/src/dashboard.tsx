@@ -36,17 +36,19 @@ export function Dashboard({ self, leave }: { self: Self; leave: (p: Problem | nu
           <p role="status" class="card">Waiting for the first word of {self.on}…</p>
         ) : (
           <div class="grid">
-            <Panel id="picture" title="Cluster" aside={<span class="quiet">term {s.term}</span>}>
-              <ClusterPicture status={s} show={setShown} />
-              <p class="quiet" id="quorum">{quorum(s)}. {votes(s)}.</p>
-            </Panel>
+            <div class="column">
+              <Panel id="picture" title="Cluster" aside={<span class="quiet">term {s.term}</span>}>
+                <ClusterPicture status={s} show={setShown} />
+                <p class="quiet" id="quorum">{quorum(s)}. {votes(s)}.</p>
+              </Panel>
+              <Charts samples={cluster.samples} theme={theme} />
+            </div>
             <div class="column">
               <Conditions status={s} now={now} />
               <Operations status={s} act={act} />
               <Timeline events={cluster.events} missing={cluster.missing} members={s.members.map((m) => m.name)} />
             </div>
             <Members status={s} act={act} show={setShown} />
-            <Charts samples={cluster.samples} theme={theme} />
           </div>
         )}
       </main>

@@ -36,7 +36,9 @@ export function filtered(list: JournalEvent[], filter: Filter, member: string): 
   return list.filter((e) => (filter === 'all' || e.severity !== 'info') && (!member || e.member === member));
 }
 
-// title is the code in words: leader_changed is "leader changed".
-export function title(code: string): string {
-  return code.replaceAll('_', ' ');
+// told is an event in two parts: what happened, and the rest of it or the reason behind it. A step's text names the step itself.
+export function told(e: JournalEvent): { what: string; why: string } {
+  const at = e.text.indexOf(': ');
+  if (at > 0 && e.text.startsWith(e.code)) return { what: e.text.slice(0, at), why: e.text.slice(at + 2) };
+  return { what: e.code.replaceAll('_', ' '), why: e.text };
 }

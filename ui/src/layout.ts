@@ -99,10 +99,10 @@ function edgesOf(s: Status, cards: Card[]): Edge[] {
   for (const card of cards) {
     if (card.pooler) {
       const to = find(card.pooler.target);
-      if (to) edges.push(edge(card.key, 'clients', card, to, ''));
+      if (to && !card.pooler.text) edges.push(edge(card.key, 'clients', card, to, '', cards));
     } else if (card.member) {
       const from = find(sourceOf(s, card.member)?.name);
-      if (from) edges.push(edge(card.key, kindOf(s, card.member), from, card, labelOf(card.member)));
+      if (from && from.y < card.y) edges.push(edge(card.key, kindOf(s, card.member), from, card, labelOf(card.member), cards));
     }
   }
   return edges;
@@ -119,18 +119,22 @@ export function labelOf(m: Member): string {
 }
 
 // edge leads from the lower side of one card to the upper side of another, beside the cards between them.
-function edge(key: string, kind: EdgeKind, from: Card, to: Card, label: string): Edge {
+function edge(key: string, kind: EdgeKind, from: Card, to: Card, label: string, cards: Card[]): Edge {
   const x0 = from.x + CARD.width / 2;
   const x1 = to.x + CARD.width / 2;
   const y0 = from.y + CARD.height;
   const y1 = to.y;
-  const enter = Math.max(y0, y1 - 34); // where it turns to its card: the label stands below that
-  let path: string;
-  if (y1 - y0 <= GAP.y) {
-    path = `M${x0} ${y0}V${enter}H${x1}V${y1}`;
-  } else {
-    const lane = to.x + CARD.width + GAP.x / 2 <= x0 ? to.x + CARD.width + GAP.x / 2 : to.x - GAP.x / 2;
-    path = `M${x0} ${y0}v16H${lane}V${enter}H${x1}V${y1}`;
-  }
+  const leave = y0 + (GAP.wrap - 24) / 2;
+  const enter = Math.max(leave, y1 - 34); // where it turns to its card: the label stands below that
+  const between = cards.filter((c) => c.y >= y0 && c.y + CARD.height <= y1);
+  const path = between.length ? `M${x0} ${y0}V${leave}H${lane(x0, x1, between)}V${enter}H${x1}V${y1}` : `M${x0} ${y0}V${enter}H${x1}V${y1}`;
   return { key, kind, path, label, labelX: x1, labelY: y1 - 12 };
+}
+
+// lane is where a vertical line passes all of these cards, as near to both ends as can be.
+function lane(x0: number, x1: number, between: Card[]): number {
+  const sides = between.flatMap((c) => [c.x - GAP.x / 2, c.x + CARD.width + GAP.x / 2]);
+  const free = [x0, x1, ...sides].filter((x) => between.every((c) => x < c.x || x > c.x + CARD.width));
+  const way = (x: number) => Math.abs(x - x0) + Math.abs(x - x1);
+  return free.reduce((best, x) => (way(x) < way(best) ? x : best));
 }

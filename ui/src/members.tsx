@@ -27,7 +27,7 @@ export function Members({ status, act, show }: Props) {
               <td data-label="Lag">{m.role === 'standby' ? bytes(m.lag_bytes) : '–'}</td>
               <td data-label="Sessions">{m.role === 'witness' ? '–' : `${m.sessions ?? 0}${m.sessions_max ? ' of ' + m.sessions_max : ''}`}</td>
               <td data-label="Position" class="mono">{m.timeline ? `${m.timeline} · ${m.lsn}` : '–'}</td>
-              <td class="row-actions"><Actions m={m} act={act} /></td>
+              <td class="actions"><div class="row-actions"><Actions m={m} act={act} /></div></td>
             </tr>
           ))}
         </tbody>

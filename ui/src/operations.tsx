@@ -1,5 +1,5 @@
 import type { Action } from './actions';
-import { ms, stamp } from './format';
+import { ms, plural, stamp } from './format';
 import { Panel, Sign } from './parts';
 import { percent, phases, titleOf } from './summary';
 import type { Certificate, Check, Operation, Status } from './types';
@@ -34,7 +34,9 @@ function OperationView({ op, cancel }: { op: Operation; cancel: () => void }) {
         <p>Planned for {stamp(op.at_ms)}. <button onClick={cancel}>Cancel…</button></p>
       )}
       {op.text && <p>{op.text}</p>}
-      {op.checks && op.checks.length > 0 && (op.dry_run || op.phase === 'aborted') && <Checks checks={op.checks} />}
+      {op.checks && op.checks.length > 0 && (
+        <details><summary>{plural(op.checks.length, 'check')}, {op.checks.filter((c) => !c.ok).length || 'none'} failed</summary><Checks checks={op.checks} /></details>
+      )}
       {op.phase === 'done' && op.certificate?.shutdown && <Proof proof={op.certificate} />}
       <p class="quiet">{op.id}{op.by && `, by ${op.by}`}</p>
     </article>

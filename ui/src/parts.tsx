@@ -26,12 +26,17 @@ export function Sign({ severity }: { severity: Severity | 'good' }) {
   return <span class={'sign ' + severity} role="img" aria-label={severity}>{SIGNS[severity]}</span>;
 }
 
+// Words shows what stands between backticks as what is typed: the API's texts name commands so.
+export function Words({ text }: { text: string }) {
+  return <>{text.split('`').map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</>;
+}
+
 // Refused is an answer of the API that says no, in its own words.
 export function Refused({ problem }: { problem: Problem }) {
   return (
     <div class="refused" role="alert" data-code={problem.code}>
       <strong>{problem.status === 0 ? 'No answer' : 'Refused'}</strong>: {problem.detail || problem.title}
-      {problem.hint && <div class="quiet">{problem.hint}</div>}
+      {problem.hint && <div class="quiet"><Words text={problem.hint} /></div>}
     </div>
   );
 }

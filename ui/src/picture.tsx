@@ -51,15 +51,15 @@ function MemberCard({ card, m, status, show }: { card: Card; m: Member; status: 
   const label = `${m.name}, ${m.role}, ${m.state}${m.role === 'standby' ? ', ' + labelOf(m) : ''}${marks ? ', ' + marks : ''}. Details`;
   return (
     <g
-      class={`node ${m.role} ${m.state}`} transform={`translate(${card.x} ${card.y})`} role="button" tabindex={0} aria-label={label}
+      class="node" transform={`translate(${card.x} ${card.y})`} role="button" tabindex={0} aria-label={label}
       data-member={m.name} data-role={m.role} data-state={m.state} onClick={open}
       onKeyDown={(e) => (e.key === 'Enter' || e.key === ' ') && (e.preventDefault(), open())}
     >
-      <rect class="box" width={CARD.width} height={CARD.height} rx={8} />
-      <rect class="stripe" width={5} height={CARD.height - 16} y={8} rx={2} />
+      <rect class={`box ${m.role} ${m.state}`} width={CARD.width} height={CARD.height} rx={8} />
+      <rect class={`stripe ${m.role} ${m.state}`} width={5} height={CARD.height - 16} y={8} rx={2} />
       <text class="name" x={16} y={22}>{short(m.name, 9)}</text>
       <text class="role" x={CARD.width - 12} y={22} text-anchor="end">{m.role}</text>
-      <circle class="dot" cx={20} cy={39} r={4} />
+      <circle class={`dot ${m.state}`} cx={20} cy={39} r={4} />
       <text x={30} y={43}>{m.state}{m.role !== 'witness' && m.timeline ? ` · tl ${m.timeline}` : ''}</text>
       <text class="quiet" x={16} y={63}>{marks || (m.role === 'witness' ? 'holds no data' : m.lsn)}</text>
     </g>
@@ -69,12 +69,12 @@ function MemberCard({ card, m, status, show }: { card: Card; m: Member; status: 
 function PoolerCard({ card, e }: { card: Card; e: Endpoint }) {
   const reads = e.readers.length ? 'reads ' + e.readers.join(', ') : 'readers wait';
   return (
-    <g class={'node pooler' + (e.text ? ' warned' : '')} transform={`translate(${card.x} ${card.y})`} role="img" data-pooler={e.name} data-clients={e.clients}
+    <g class="pooler" transform={`translate(${card.x} ${card.y})`} role="img" data-pooler={e.name} data-clients={e.clients}
       aria-label={`Pooler of ${e.name}: ${plural(e.clients, 'client')}, writes go to ${e.target || 'nobody: clients wait'}, ${reads}${e.text ? ', ' + e.text : ''}`}>
-      <rect class="box" width={CARD.width} height={CARD.height} rx={38} />
+      <rect class={e.text ? 'box warned' : 'box'} width={CARD.width} height={CARD.height} rx={38} />
       <text class="name" x={CARD.width / 2} y={24} text-anchor="middle">{plural(e.clients, 'client')}</text>
       <text x={CARD.width / 2} y={43} text-anchor="middle">pooler of {short(e.name, 10)}</text>
-      <text class="quiet" x={CARD.width / 2} y={61} text-anchor="middle">{short(e.target ? reads : 'clients wait', 20)}</text>
+      <text class="quiet" x={CARD.width / 2} y={61} text-anchor="middle">{short(e.text || (e.target ? reads : 'clients wait'), 22)}</text>
     </g>
   );
 }

@@ -59,7 +59,7 @@ export interface Phase {
 
 // phases is how far an operation has come. One that was taken back failed where it stood, which its record no longer says.
 export function phases(op: Operation): Phase[] {
-  const names = [...(PHASES[op.kind] ?? ['requested', 'done'])];
+  const names = [...((!op.dry_run && PHASES[op.kind]) || ['requested', 'done'])];
   if (op.phase === 'aborted') return [{ name: 'requested', state: 'past' }, { name: 'taken back', state: 'failed' }];
   if (!names.includes(op.phase)) names.unshift(op.phase);
   const at = names.indexOf(op.phase);

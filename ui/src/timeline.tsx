@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { filtered, keyOf, title, type Filter } from './events';
+import { filtered, keyOf, told, type Filter } from './events';
 import { clock, stamp } from './format';
 import { Panel, Sign } from './parts';
 import type { JournalEvent } from './types';
@@ -38,7 +38,7 @@ export function Timeline({ events, missing, members }: Props) {
             <time dateTime={e.at} title={stamp(e.at)}>{clock(e.at)}</time>
             <span class="who">{e.shared ? 'cluster' : e.member}</span>
             <Sign severity={e.severity} />
-            <span class="what"><b>{title(e.code)}</b> {e.text}</span>
+            <span class="what"><b>{told(e).what}</b> {told(e).why}</span>
           </li>
         ))}
       </ol>

@@ -55,3 +55,29 @@ test('what stands at an edge', () => {
   assert.equal(labelOf(member('n2', { state: 'stopped' })), 'not streaming');
   assert.equal(kindOf(s, member('n2', { state: 'running' })), 'broken');
 });
+
+// lines reads a path of M, V and H into its corners.
+function corners(path: string): [number, number][] {
+  let [x, y] = [0, 0];
+  return [...path.matchAll(/([MVH])([-\d.]+)(?: ([-\d.]+))?/g)].map(([, command, a, b]) => {
+    if (command !== 'V') x = Number(a);
+    if (command !== 'H') y = Number(command === 'M' ? b : a);
+    return [x, y];
+  });
+}
+
+test('no edge passes behind a card, whatever the width', () => {
+  const members = [...status().members, member('n4', { follows: 'n2' }), ...['n6', 'n7', 'n8', 'n9'].map((n) => member(n))];
+  const endpoints = [pooler, { ...pooler, name: 'n2', target: 'n3' }, { ...pooler, name: 'n3', target: 'n9' }];
+  for (let width = 2 * CARD.width + 16; width < 1400; width += 7) {
+    const p = picture(status({ members, endpoints }), width);
+    for (const e of p.edges) {
+      const at = corners(e.path);
+      for (const [i, [x, y]] of at.slice(1).entries()) {
+        const [x0, y0] = at[i]!;
+        const hit = p.cards.find((c) => Math.max(x, x0) > c.x + 1 && Math.min(x, x0) < c.x + CARD.width - 1 && Math.max(y, y0) > c.y + 1 && Math.min(y, y0) < c.y + CARD.height - 1);
+        assert.ok(!hit, `${e.key} passes ${hit?.key} at ${width}: ${e.path}`);
+      }
+    }
+  }
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { possible, questionOf, requestOf, type Action } from '../src/actions';
-import { filtered, merge } from '../src/events';
+import { filtered, merge, told } from '../src/events';
 import { ago, bytes, ms, short } from '../src/format';
 import { parser } from '../src/sse';
 import { attention, headline, percent, phases, quorum, titleOf } from '../src/summary';
@@ -28,6 +28,11 @@ test('events: newest first, each once, what all see once', () => {
   assert.equal(merge([a, twice], []).length, 2, 'what one member saw twice has happened twice');
   assert.deepEqual(filtered([own, { ...a, severity: 'warning' }], 'warnings', ''), [{ ...a, severity: 'warning' }]);
   assert.deepEqual(filtered([own, b], 'all', 'n3'), [b]);
+});
+
+test('what happened, and the reason behind it', () => {
+  assert.deepEqual(told({ ...event('01', 'n1', 'start as standby: it recovers'), code: 'start' }), { what: 'start as standby', why: 'it recovers' });
+  assert.deepEqual(told({ ...event('01', 'n1', 'n2 leads term 3'), code: 'leader_changed' }), { what: 'leader changed', why: 'n2 leads term 3' });
 });
 
 test('server-sent events, cut anywhere', () => {
