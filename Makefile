@@ -6,7 +6,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS  = -s -w -buildid= -X $(CLI).version=$(word 1,$(NAMED)) -X $(CLI).commit=$(word 2,$(NAMED)) -X $(CLI).date=$(word 3,$(NAMED))
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') $(wildcard internal/ui/dist/*) go.mod go.sum
 
-.PHONY: help demo test ui screenshots build dist reproducible lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test vuln ui screenshots build dist reproducible lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ sim-bench: ## schedules per CPU second: 3 members, 120 virtual seconds, 3 client
 sim-million: ## a million schedules, sync and async, recorded in docs/simulator-record.txt (about 1.5 CPU hours)
 	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -from 1 -n 1000000 -record docs/simulator-record.txt
+
+vuln: ## known vulnerabilities in what is called (asks vuln.go.dev)
+	@scripts/vuln.sh
 
 lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some; WITNESS=1: two data members and a witness)
 	@LAB_WITNESS=$(WITNESS) scripts/lab.sh "$(SCENARIO)"

@@ -45,6 +45,7 @@ func TestAccess(t *testing.T) {
 		"operator's token":   {f.bearer(RoleOperator), asOperator},
 		"admin's token":      {f.bearer(RoleAdmin), asAdmin},
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
+		"expired":            {f.remote(pairFrom(t, f.ca, "n2", time.Now().Add(-48*time.Hour))), refusedByTLS},
 	}
 	routes := map[string]int{ // who may ask
 		"GET /v1/member": forMembers, "POST /v1/vouch": forMembers, "POST /v1/tokens": forMembers, "POST /v1/viewers": forMembers,
@@ -86,7 +87,12 @@ func TestAccess(t *testing.T) {
 
 func pair(t *testing.T, ca *pki.CA, name string) *tls.Config {
 	t.Helper()
-	cert, key, err := ca.Issue(name, []string{"127.0.0.1"}, time.Now(), time.Hour)
+	return pairFrom(t, ca, name, time.Now())
+}
+
+func pairFrom(t *testing.T, ca *pki.CA, name string, from time.Time) *tls.Config {
+	t.Helper()
+	cert, key, err := ca.Issue(name, []string{"127.0.0.1"}, from, time.Hour)
 	return keyPair(t, cert, key, err)
 }
 

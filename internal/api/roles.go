@@ -66,9 +66,17 @@ type who struct {
 
 type whoKey struct{}
 
-// authorize lets the caller in if its role is at least need.
+// authorize lets the caller in if its role is at least need. An address that was refused too often has no token judged
+// for a while; certificates are judged always.
 func (s *Server) authorize(r *http.Request, need Role) (who, error) {
+	token := r.Header.Get("Authorization") != ""
+	if token && s.strangers.tooMany(r) {
+		return who{}, errTooMany
+	}
 	w, err := s.identify(r)
+	if err != nil && token {
+		s.strangers.refused(r)
+	}
 	if err == nil && ranks[w.role] < ranks[need] {
 		err = forbidden(w, need)
 	}

@@ -53,7 +53,7 @@ func (s *Server) routes() http.Handler {
 		"GET " + AccessPath + "/self":    s.getSelf,
 		"DELETE " + AccessPath + "/{id}": s.deleteAccess,
 	} {
-		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), f))
+		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), s.audited(pattern, f)))
 	}
 	mux.HandleFunc("GET "+PoolerStatePath, s.asPooler(s.getPoolerState))
 	mux.HandleFunc("PUT "+PoolerRecordPath, s.asPooler(s.putPoolerRecord))

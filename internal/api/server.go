@@ -46,6 +46,7 @@ type Server struct {
 	live      *live
 	relays    relays
 	access    accessBook
+	strangers strangers
 	lastKnown atomic.Pointer[core.StoreView] // the newest snapshot that was read
 }
 
@@ -69,7 +70,7 @@ func Listen(b Backend) (*Server, error) {
 		tcp.Close()
 		return nil, err
 	}
-	s.tcp = tls.NewListener(tcp, config)
+	s.tcp = tls.NewListener(newCrowd(tcp), config)
 	s.http = s.httpServer()
 	return s, nil
 }

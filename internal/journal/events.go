@@ -44,6 +44,7 @@ const (
 	EventRaised       = "condition_raised"
 	EventCleared      = "condition_cleared"
 	EventRecovery     = "store_recovery" // told by the agent: see Journal.Tell
+	EventAudit        = "audit"          // who asked this member's API for a change that was accepted
 	EventForkSaved    = "fork_saved"
 	EventForkNamed    = "fork_named"
 	EventLoss         = "commits_lost"

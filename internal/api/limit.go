@@ -1,0 +1,120 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// What one address may cost: connections at a time, and tokens that are not good. Other requests are not counted: members
+// ask each other once a second, load balancers as often as they like, and who shows nothing is refused for next to nothing.
+const (
+	connsMax       = 2000
+	connsPerHost   = 250
+	refusedEvery   = 5  // a second, of one address
+	refusedBurst   = 50 // a person who mistypes, a script with an old token
+	strangersKnown = 4096
+)
+
+// strangers counts tokens that were refused, by address.
+type strangers struct {
+	mu    sync.Mutex
+	known map[string]*rate.Limiter
+}
+
+// tooMany says that this address has used up its refusals.
+func (s *strangers) tooMany(r *http.Request) bool {
+	l := s.of(r)
+	return l != nil && l.Tokens() < 1
+}
+
+// refused counts one.
+func (s *strangers) refused(r *http.Request) {
+	if l := s.of(r); l != nil {
+		l.Allow()
+	}
+}
+
+// of gives nothing for the unix socket: the kernel says who is there.
+func (s *strangers) of(r *http.Request) *rate.Limiter {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.known[host]
+	if !ok {
+		if len(s.known) >= strangersKnown || s.known == nil {
+			s.known = map[string]*rate.Limiter{} // a flood from everywhere: begin anew rather than keep each
+		}
+		l = rate.NewLimiter(refusedEvery, refusedBurst)
+		s.known[host] = l
+	}
+	return l
+}
+
+var errTooMany = refuse(http.StatusTooManyRequests, "too_many_requests", "wait a moment; `pgherd access create` makes a token that is good", "too many requests from this address were refused")
+
+// crowd is a listener that closes connections beyond its limits at once, before a handshake costs anything.
+type crowd struct {
+	net.Listener
+	mu    sync.Mutex
+	open  map[string]int
+	total int
+}
+
+func newCrowd(l net.Listener) *crowd { return &crowd{Listener: l, open: map[string]int{}} }
+
+// Accept gives the next connection that is within the limits.
+func (c *crowd) Accept() (net.Conn, error) {
+	for {
+		conn, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+		if err != nil {
+			host = conn.RemoteAddr().String()
+		}
+		if c.enter(host) {
+			return &counted{Conn: conn, leave: func() { c.exit(host) }}, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func (c *crowd) enter(host string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total >= connsMax || c.open[host] >= connsPerHost {
+		return false
+	}
+	c.total++
+	c.open[host]++
+	return true
+}
+
+func (c *crowd) exit(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total--
+	if c.open[host]--; c.open[host] == 0 {
+		delete(c.open, host)
+	}
+}
+
+// counted is counted out once, however often it is closed.
+type counted struct {
+	net.Conn
+	once  sync.Once
+	leave func()
+}
+
+// Close closes the connection.
+func (c *counted) Close() error {
+	c.once.Do(c.leave)
+	return c.Conn.Close()
+}
