@@ -27,6 +27,7 @@ type batch struct {
 	record      string
 	regressions string
 	pinned      sim.Pinned
+	with        string // only seeds in whose run this fault comes
 
 	mu     sync.Mutex
 	sums   sums
@@ -52,6 +53,9 @@ func (b *batch) run(ctx context.Context) error {
 				if b.count > 0 && seed >= b.from+b.count || b.count == 0 && cpu()-began > b.cpuSeconds {
 					return
 				}
+				if b.with != "" && !comes(seed, b.pinned, sim.FaultKind(b.with)) {
+					continue
+				}
 				if b.add(sim.Run(seed, b.pinned), cpu()-began) && b.first {
 					return
 				}
@@ -60,6 +64,12 @@ func (b *batch) run(ctx context.Context) error {
 	}
 	workers.Wait()
 	return b.report(cpu() - began)
+}
+
+// comes: the fault is in the schedule that the seed draws. After a change of how a fault is modelled these are the seeds to run again.
+func comes(seed uint64, p sim.Pinned, kind sim.FaultKind) bool {
+	_, faults := sim.Draw(seed, p)
+	return slices.ContainsFunc(faults, func(f sim.Fault) bool { return f.Kind == kind })
 }
 
 // add counts a run; true when it broke an invariant.

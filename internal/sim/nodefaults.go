@@ -104,7 +104,7 @@ func (n *node) orphan() {
 func (n *node) pause(hidden bool) func() {
 	if hidden {
 		if n.hides++; n.hides == 1 {
-			n.hiddenAt = n.w.now
+			n.hiddenAt = n.clock()
 			n.dog.pause()
 		}
 	}
@@ -114,7 +114,7 @@ func (n *node) pause(hidden bool) func() {
 	return func() {
 		if hidden {
 			if n.hides--; n.hides == 0 {
-				n.jump -= n.w.now - n.hiddenAt
+				n.jump += time.Duration(n.hiddenAt - n.clock()) // it goes on where it stood, however fast it runs
 				n.dog.resume()
 				n.blind, n.thawedAt = true, n.clock().Add(200*time.Millisecond) // the clock's own error
 			}

@@ -67,9 +67,9 @@ type node struct {
 
 	offset, jump time.Duration // of this host's CLOCK_BOOTTIME
 	ppm          int64
-	down         int // faults that keep the power off
-	hides        int // faults that stop the clock
-	hiddenAt     time.Duration
+	down         int           // faults that keep the power off
+	hides        int           // faults that stop the clock
+	hiddenAt     core.Instant  // by its own clock
 	blind        bool          // was paused with its clocks, and PostgreSQL lives on a trust from before
 	thawedAt     core.Instant  // from that, by its own clock
 	resumedAt    time.Duration // from the last pause of the whole host
