@@ -144,6 +144,9 @@ func (d *wardenProc) startServer() bool {
 	if d.n.dog.mode == spec.WatchdogRequired && d.permit.Deadline != 0 && !d.n.dog.on {
 		return false
 	}
+	if h := &d.n.dog; h.on && !h.rule.Starts(d.n.clock()) {
+		return false
+	}
 	d.empty, d.fenced = false, false
 	d.n.pg.start()
 	return true

@@ -34,6 +34,13 @@ func (w *Watchdog) Follow(p Permit, empty bool) {
 	}
 }
 
+// Starts says whether a server may be started now that may write. While there was none the device was fed all the time: one
+// that is started after the last moment for that, and cannot be killed, would outlive the lease. The next renewal makes
+// room for it.
+func (w *Watchdog) Starts(now core.Instant) bool {
+	return w.By == 0 || now <= w.By.Add(-w.Timeout)
+}
+
 // Feed says whether the device may be fed now, and when to look again; 0: only after a change.
 func (w *Watchdog) Feed(now core.Instant, empty bool) (feed bool, next core.Instant) {
 	last := w.By.Add(-w.Timeout)

@@ -10,6 +10,20 @@ import (
 
 const ms = core.Instant(time.Millisecond)
 
+// A server that is started may outlive its kill: it must leave the device the time that it needs.
+func TestWatchdogLeavesTimeForWhatStarts(t *testing.T) {
+	w := Watchdog{Timeout: 3 * time.Second}
+	if !w.Starts(1 << 40) {
+		t.Error("nothing is guarded, and a start is refused")
+	}
+	w.Follow(Permit{Term: 1, Armed: true, Margin: time.Second, Deadline: 4000 * ms}, true) // it has fired by 4500
+	for at, want := range map[core.Instant]bool{0: true, 1500 * ms: true, 1501 * ms: false, 3999 * ms: false} {
+		if w.Starts(at) != want {
+			t.Errorf("at %s: %v", time.Duration(at), !want)
+		}
+	}
+}
+
 // However long the warden lives after its last feed, the device has fired half a margin before
 // others may lead; and when it lives on and kills in time, it had as long for it.
 func TestWatchdogFiresBetweenTheDeadlineAndTheNextLeader(t *testing.T) {

@@ -39,6 +39,8 @@ func (w *warden) mayStart(c *Command) error {
 		return ErrNotArmed
 	case !w.watched():
 		return ErrNotWatched
+	case !w.inTime():
+		return ErrTooLate
 	case c == nil || len(c.Path) == 0 || c.Path[0] != '/':
 		return fmt.Errorf("the command needs an absolute path: %w", ErrRefused)
 	}

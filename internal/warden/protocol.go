@@ -61,6 +61,7 @@ var errorCodes = []struct {
 	{"deadline-past", ErrDeadlinePast},
 	{"not-armed", ErrNotArmed},
 	{"not-watched", ErrNotWatched},
+	{"too-late", ErrTooLate},
 	{"not-empty", ErrNotEmpty},
 	{"not-running", ErrNotRunning},
 	{"stopping", ErrStopping},

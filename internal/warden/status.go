@@ -21,6 +21,7 @@ var (
 	ErrNotEmpty     = errors.New("the instance is not empty")
 	ErrNotRunning   = errors.New("postgres is not running")
 	ErrNotWatched   = errors.New("the watchdog is required and does not count")
+	ErrTooLate      = errors.New("the lease has to be renewed first: the watchdog would fire after others may lead")
 	ErrStopping     = errors.New("the warden is stopping")
 	ErrUnsupported  = errors.New("this warden does not know the operation")
 	ErrRefused      = errors.New("refused")

@@ -288,6 +288,12 @@ func (w *warden) watched() bool {
 	return w.dog.wish.Mode != spec.WatchdogRequired || w.st.Deadline == 0 || s != nil && s.State == core.WatchdogActive
 }
 
+// inTime: should what is started now not be killed when it must, the watchdog that counts ends it before others may lead.
+func (w *warden) inTime() bool {
+	s := w.st.Watchdog
+	return s == nil || s.State != core.WatchdogActive || w.dog.rule.Starts(BootNow())
+}
+
 // letGo is the warden's end: nothing is left to guard.
 func (w *warden) letGo(limit time.Duration) {
 	timeout := time.After(limit)

@@ -299,6 +299,26 @@ func TestRequiredWatchdogKeepsFromStarting(t *testing.T) {
 	i.connect()
 }
 
+// While nothing runs the device is fed whatever the deadline. What is started then must leave it time to fire (seed 11530410).
+func TestNothingIsStartedTooLateForTheWatchdog(t *testing.T) {
+	i := newInstance(t)
+	d := i.watchdog(time.Hour)
+	c := i.ensure()
+	must(t, c.Watchdog(ctx(t), spec.Watchdog{Mode: spec.WatchdogAutomatic, Device: d.path}))
+	sent := BootNow()
+	must(t, c.Renewed(ctx(t), sent, lease(2)))
+	s := awaitStatus(t, c, "the watchdog counts", watchdogIs(core.WatchdogActive))
+	l := lease(2)
+	last := sent.Add(l.TTL.D() - l.Margin.D()/2 - s.Watchdog.Timeout)
+	time.Sleep(last.Add(50 * time.Millisecond).Sub(BootNow())) // it is about time that passes
+	if err := c.Start(ctx(t), i.command()); !errors.Is(err, ErrTooLate) {
+		t.Errorf("started %s after the last moment: %v", BootNow().Sub(last), err)
+	}
+	must(t, c.Renewed(ctx(t), BootNow(), lease(2)))
+	must(t, c.Start(ctx(t), i.command()))
+	i.connect()
+}
+
 // A file or a terminal takes the bytes as well.
 func TestWatchdogOfAPlainFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
