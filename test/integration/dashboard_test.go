@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ func TestDashboard(t *testing.T) {
 		{"what is shown is what the API says", shownIsSo},
 		{"keyboard", worksByKeyboard},
 		{"viewer is refused", viewerIsRefused},
+		{"what if", whatIfIsAsked},
 		{"phone", fitsAPhone},
 		{"failover is followed", failoverIsFollowed},
 		{"stale", saysThatItIsStale},
@@ -234,10 +236,30 @@ func viewerIsRefused(t *testing.T, c *cluster, b *browser, at *member) {
 	}
 }
 
+// whatIfIsAsked: the page shows what `pgherd explain --if` says.
+func whatIfIsAsked(t *testing.T, c *cluster, b *browser, at *member) {
+	leader := c.waitRouted().name
+	b.click("#ask")
+	b.see(".answers li")
+	var said []struct{ If, Leader string }
+	if err := json.Unmarshal([]byte(at.do("explain", "--if", "each", "--json")), &said); err != nil {
+		t.Fatal(err)
+	}
+	shown := js[map[string]string](b, "Object.fromEntries([...document.querySelectorAll('.answers > li')].map((e) => [e.dataset.if, e.dataset.leader]))")
+	for _, a := range said {
+		if got, ok := shown[a.If]; !ok || a.Leader != leader && got == leader || a.Leader == leader && got != leader {
+			t.Errorf("if %s: shown %q (%v), should be %q", a.If, got, ok, a.Leader)
+		}
+	}
+	if len(said) != len(shown) || len(said) == 0 {
+		t.Errorf("%d answers, %d are shown", len(said), len(shown))
+	}
+}
+
 // fitsAPhone: nothing is wider than a small phone.
 func fitsAPhone(t *testing.T, c *cluster, b *browser, at *member) {
 	b.size(360, 740, true)
-	b.until(10*time.Second, "a picture of that width", "document.querySelector('#picture svg').getBoundingClientRect().width <= 360")
+	b.until(time.Minute, "a picture of that width", "document.querySelector('#picture svg').getBoundingClientRect().width <= 360")
 	const wide = `[...document.querySelectorAll('body *')].filter((e) => !e.closest('.uplot') && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 100))`
 	look := func(where string) {
 		if w := js[int](b, "document.scrollingElement.scrollWidth"); w > 360 {

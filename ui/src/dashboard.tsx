@@ -12,6 +12,7 @@ import { quorum, votes } from './summary';
 import { Timeline } from './timeline';
 import { Stale, TopBar } from './topbar';
 import { useTheme } from './theme';
+import { WhatIf } from './whatif';
 import type { Problem, Self } from './types';
 
 export function Dashboard({ self, leave }: { self: Self; leave: (p: Problem | null) => void }) {
@@ -49,6 +50,7 @@ export function Dashboard({ self, leave }: { self: Self; leave: (p: Problem | nu
               <Timeline events={cluster.events} missing={cluster.missing} members={s.members.map((m) => m.name)} />
             </div>
             <Members status={s} act={act} show={setShown} />
+            <WhatIf status={s} />
           </div>
         )}
       </main>

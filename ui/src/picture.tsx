@@ -74,7 +74,7 @@ function PoolerCard({ card, e }: { card: Card; e: Endpoint }) {
       <rect class={e.text ? 'box warned' : 'box'} width={CARD.width} height={CARD.height} rx={38} />
       <text class="name" x={CARD.width / 2} y={24} text-anchor="middle">{plural(e.clients, 'client')}</text>
       <text x={CARD.width / 2} y={43} text-anchor="middle">pooler of {short(e.name, 10)}</text>
-      <text class="quiet" x={CARD.width / 2} y={61} text-anchor="middle">{short(e.text || (e.target ? reads : 'clients wait'), 22)}</text>
+      <text class="quiet" x={CARD.width / 2} y={61} text-anchor="middle">{short(e.text || (e.target ? reads : 'clients wait'), 19)}</text>
     </g>
   );
 }

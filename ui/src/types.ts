@@ -122,3 +122,18 @@ export interface Problem {
   detail?: string;
   hint?: string;
 }
+
+export interface WhatIfAnswer {
+  if: string;
+  leader: string;
+  was: string;
+  text: string;
+  stop_min_s: number;
+  stop_max_s: number;
+  loss_max_bytes: number;
+  loss: string;
+  kept_on: string[] | null;
+  reasons: { member: string; reason: { code: string; text: string } }[] | null;
+  bears_then?: string[];
+  breaks_then?: string[];
+}
