@@ -45,6 +45,8 @@ function EdgeView({ edge }: { edge: Edge }) {
   );
 }
 
+// Role and state are classes of each shape and not of their group: Chromium 156 was seen not to restyle the shapes of a group
+// whose class had changed, so a new primary kept a standby's colours.
 function MemberCard({ card, m, status, show }: { card: Card; m: Member; status: Status; show: (name: string) => void }) {
   const marks = [confirms(status, m.name) && 'confirms', m.voter && 'votes', m.drained && 'drained'].filter(Boolean).join(' · ');
   const open = () => show(m.name);
