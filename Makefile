@@ -6,7 +6,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS  = -s -w -buildid= -X $(CLI).version=$(word 1,$(NAMED)) -X $(CLI).commit=$(word 2,$(NAMED)) -X $(CLI).date=$(word 3,$(NAMED))
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') $(wildcard internal/ui/dist/*) go.mod go.sum
 
-.PHONY: help demo test vuln ui screenshots build dist reproducible lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test vuln ui screenshots build dist image reproducible test-container test-systemd lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,15 @@ ui: ## the dashboard anew, from ui/ into internal/ui/dist (needs npm)
 screenshots: ## docs/img anew, from a real cluster in a real browser (about 4 minutes)
 	@scripts/deps.sh test
 	@PGHERD_SCREENSHOTS=$(CURDIR)/docs/img go test -count=1 ./test/integration -run 'TestDashboard$$'
+
+image: ## the container image, with Debian's packages and without a container engine, in bin/dist (as root)
+	@scripts/image.sh
+
+test-container: ## deploy/compose with Docker's engine from Debian's packages: killed, stopped, restarted (as root; about five minutes)
+	@scripts/test-container.sh
+
+test-systemd: ## the deb and its unit under a real systemd, by the quick start's text (as root; about three minutes)
+	@scripts/test-systemd.sh
 
 lint: ## formatting and vet
 	@scripts/lint.sh

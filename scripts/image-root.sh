@@ -38,7 +38,10 @@ debootstrap --variant=minbase "$suite" "$new" "$mirror" >"$root.log" 2>&1 || die
 # Nothing starts by being installed, and no package makes a cluster; documents stay out of the image.
 printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
 chmod 755 "$new/usr/sbin/policy-rc.d"
-printf 'path-exclude=/usr/share/%s/*\n' doc info locale lintian >"$new/etc/dpkg/dpkg.cfg.d/99small"
+{
+	printf 'path-exclude=/usr/share/%s/*\n' doc info locale lintian
+	echo 'path-include=/usr/share/doc/*/copyright'
+} >"$new/etc/dpkg/dpkg.cfg.d/99small"
 inside() {
 	chroot "$new" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive \
 		${http_proxy:+http_proxy="$http_proxy"} "$@" </dev/null >>"$root.log" 2>&1 || die "$* failed" "see $root.log"

@@ -150,7 +150,7 @@ var importRules = []imported{
 		why: "the package is public: programs build on it that must not feel what is changed inside"},
 	{dirs: []string{"internal/pooler"}, paths: []string{module},
 		why: "what drives PgBouncer does as it is told: it knows no cluster, no lease and no member, so that it can be proved with PgBouncer alone"},
-	{dirs: []string{"internal/vip", "internal/hook", "internal/privilege", "internal/sdnotify"}, paths: []string{module},
+	{dirs: []string{"internal/vip", "internal/hook", "internal/privilege", "internal/sdnotify", "internal/pidone"}, paths: []string{module},
 		why: "they are drivers: they do to this machine what they are told, and a cluster or a role is nothing that they could ask about"},
 	{except: []string{"internal/vip"}, paths: []string{"github.com/vishvananda"},
 		why: "only internal/vip changes the machine's network, and only its own address"},

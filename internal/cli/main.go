@@ -40,6 +40,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		warden.Version = version
 		return warden.Main(args[1:]) // before anything else is set up: it must stay small
 	}
+	if len(args) > 1 && args[0] == "container" {
+		return container(args[1:], stderr)
+	}
 	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, now: time.Now}
 	return a.main(context.Background(), args)
 }
@@ -95,7 +98,7 @@ func (a *app) root() *cobra.Command {
 		a.statusCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
 		a.drainCommand(), a.undrainCommand(), a.cancelCommand(),
-		a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(),
+		a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(), containerCommand(),
 	)
 	return root
 }
