@@ -108,11 +108,35 @@ find_jdbc() {
 	install "${missing[@]}"
 }
 
-if [ "${1:-}" = test ]; then
-	find_npm
-	find_chromium
-	find_packaging_tools
-fi
+# The dashboard's files are made anew in a test and held against those that are kept: a build of pgherd needs no npm.
+find_npm() {
+	command -v npm >/dev/null && [ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] && return
+	! command -v node >/dev/null || command -v npm >/dev/null || die "there is Node.js, but no npm" "install the npm that belongs to it"
+	say "installing npm"
+	refresh npm
+	install npm
+	[ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] || die "Node.js $(node --version) is too old to build the dashboard" "18 or newer is wanted"
+}
+
+# A real browser looks at the dashboard. The font is for the pictures in the documentation.
+find_chromium() {
+	command -v chromium >/dev/null && return
+	say "installing Chromium"
+	refresh Chromium
+	install chromium fonts-dejavu-core
+}
+
+# With these the packages are looked at in a test: what rpm and man say of them, and systemd of the units.
+find_packaging_tools() {
+	local missing=()
+	command -v rpm >/dev/null || missing+=(rpm)
+	command -v man >/dev/null || missing+=(man-db)
+	command -v systemd-analyze >/dev/null || missing+=(systemd)
+	command -v xz >/dev/null || missing+=(xz-utils)
+	[ "${#missing[@]}" = 0 ] && return
+	say "installing ${missing[*]}"
+	refresh "${missing[*]}"
+	install "${missing[@]}"
 }
 
 # The lab's hosts are made with these; the compiler is for what is put before libc's fsync.
