@@ -18,14 +18,18 @@ if [ -z "${container_apart:-}" ]; then
 		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends docker.io docker-compose iptables </dev/null >&2
 	fi
 	work=$(mktemp -d /var/lib/pgherd-docker.XXXXXX)
-	trap 'rm -rf --one-file-system "$work"' EXIT
+	groups=pgherd-container-$$
+	cleanup() {
+		find /sys/fs/cgroup/*/"$groups" /sys/fs/cgroup/"$groups" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+		rm -rf --one-file-system "$work"
+	}
+	trap cleanup EXIT
 	image=${1:-}
 	if [ -z "$image" ]; then
 		image=$work/image.tar
 		scripts/image.sh "$image"
 	fi
-	# The control groups that the engine makes go with the last process of them.
-	container_apart=$work unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --uts "$0" "$image"
+	container_apart=$work groups=$groups unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --uts "$0" "$image"
 	exit
 fi
 
@@ -34,7 +38,7 @@ ip link set lo up
 mount -t tmpfs tmpfs /run
 export DOCKER_HOST=unix:///run/docker.sock COMPOSE_PROJECT_NAME=pgherd COMPOSE_FILE=$PWD/deploy/compose/compose.yaml
 # --exec-opt: this machine's systemd, if there is one, knows nothing of this.
-dockerd --data-root "$work/data" --exec-root /run/docker --pidfile /run/docker.pid -H "$DOCKER_HOST" --exec-opt native.cgroupdriver=cgroupfs >"$work/dockerd.log" 2>&1 &
+dockerd --data-root "$work/data" --exec-root /run/docker --pidfile /run/docker.pid -H "$DOCKER_HOST" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$groups" >"$work/dockerd.log" 2>&1 &
 for _ in $(seq 300); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 docker version >/dev/null 2>&1 || { tail -20 "$work/dockerd.log" >&2; die "dockerd does not start"; }
 compose() { if command -v docker-compose >/dev/null; then docker-compose "$@"; else docker compose "$@"; fi; }
