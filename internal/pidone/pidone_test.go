@@ -82,7 +82,7 @@ func (c *container) ends(code int) {
 }
 
 func TestSignalIsPassedOnAndTheExitCodeIsTheAgents(t *testing.T) {
-	c := begin(t, `trap 'echo handing over; exit 7' TERM; echo up; while :; do read -t 0.05 <> <(:); done`)
+	c := begin(t, `trap 'echo handing over; exit 7' TERM; echo up; while :; do sleep 0.05; done`)
 	c.signal(syscall.SIGTERM)
 	c.said("handing over")
 	c.ends(7)
@@ -91,7 +91,7 @@ func TestSignalIsPassedOnAndTheExitCodeIsTheAgents(t *testing.T) {
 // What is killed comes back; what gives up does not.
 func TestKilledAgentComesBack(t *testing.T) {
 	t.Setenv("KILLED", filepath.Join(t.TempDir(), "killed"))
-	c := begin(t, `trap '[ -e "$KILLED" ] && exit 3; : >"$KILLED"; kill -9 $$' HUP; trap 'exit 0' USR2; echo up; while :; do read -t 0.05 <> <(:); done`)
+	c := begin(t, `trap '[ -e "$KILLED" ] && exit 3; : >"$KILLED"; kill -9 $$' HUP; trap 'exit 0' USR2; echo up; while :; do sleep 0.05; done`)
 	c.signal(syscall.SIGHUP)
 	c.said("up")
 	c.signal(syscall.SIGUSR2)
