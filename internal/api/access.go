@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,6 +67,7 @@ type accessBook struct {
 	mu      sync.Mutex
 	records map[string]accessRecord
 	readAt  time.Time
+	err     error // of that look
 }
 
 func (s *Server) postAccess(r *http.Request, by string) (any, error) {
@@ -148,12 +150,15 @@ func (s *Server) bearer(ctx context.Context, text string) (who, error) {
 	if err != nil {
 		return who{}, unknown
 	}
-	record := s.access.find(token.ID, func() (map[string]accessRecord, error) {
+	record, err := s.access.find(ctx, token.ID, func() (map[string]accessRecord, error) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout/3)
 		defer cancel()
 		_, snapshot, err := s.read(ctx)
 		return accessRecords(snapshot), err
 	})
+	if err != nil {
+		return who{}, readProblem(fmt.Errorf("whether this access token is good cannot be known now: %w", err))
+	}
 	switch err := record.Check(token, s.b.Now()); {
 	case errors.Is(err, pki.ErrTokenExpired):
 		return who{}, refuse(http.StatusUnauthorized, "token_expired", unknown.Hint, "the access token of %s has expired", record.Name)
@@ -164,18 +169,35 @@ func (s *Server) bearer(ctx context.Context, text string) (who, error) {
 }
 
 // find reads the records again when they are old, or when id is not among them. What was read last counts while
-// the store is silent: nothing can be changed then, and who could look goes on looking.
-func (b *accessBook) find(id string, read func() (map[string]accessRecord, error)) accessRecord {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	age := time.Since(b.readAt)
-	if _, known := b.records[id]; age > accessFresh || !known && age > accessAgain {
-		if records, err := read(); err == nil {
-			b.records = records
+// the store is silent: nothing can be changed then, and who could look goes on looking. One that is not known was perhaps made a moment
+// ago, at another member: it waits for the next look, and where there can be none nobody says that it is bad.
+func (b *accessBook) find(ctx context.Context, id string, read func() (map[string]accessRecord, error)) (accessRecord, error) {
+	asked := time.Now()
+	for {
+		b.mu.Lock()
+		record, known := b.records[id]
+		if age := time.Since(b.readAt); known && age > accessFresh || !known && age > accessAgain {
+			records, err := read()
+			b.readAt, b.err = time.Now(), err
+			if err == nil {
+				b.records = records
+			}
+			record, known = b.records[id]
 		}
-		b.readAt = time.Now()
+		readAt, err := b.readAt, b.err
+		b.mu.Unlock()
+		if known {
+			return record, nil
+		}
+		if readAt.After(asked) {
+			return record, err
+		}
+		select {
+		case <-time.After(time.Until(readAt.Add(accessAgain + time.Millisecond))):
+		case <-ctx.Done():
+			return record, ctx.Err()
+		}
 	}
-	return b.records[id]
 }
 
 func accessRecords(snapshot store.Snapshot) map[string]accessRecord {

@@ -74,7 +74,7 @@ func (s *Server) authorize(r *http.Request, need Role) (who, error) {
 		return who{}, errTooMany
 	}
 	w, err := s.identify(r)
-	if err != nil && token {
+	if err != nil && token && asProblem(err).Status == http.StatusUnauthorized { // not when the store could not be asked
 		s.strangers.refused(r)
 	}
 	if err == nil && ranks[w.role] < ranks[need] {

@@ -103,6 +103,25 @@ func TestAccessTokens(t *testing.T) {
 	wantProblem(t, err, http.StatusUnauthorized, "token_expired")
 }
 
+// TestTokenOfThisMoment: a token that was made a moment after a look at all of them is good at once, on every member.
+func TestTokenOfThisMoment(t *testing.T) {
+	f := newFixture(t)
+	ctx := context.Background()
+	if _, err := f.bearer(RoleViewer).Status(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.bearer(RoleOperator).Status(ctx); err != nil {
+		t.Errorf("made just now: %v", err)
+	}
+	late := f.bearer(RoleViewer)
+	_ = f.store.Close()
+	f.s.access.mu.Lock()
+	f.s.access.readAt = time.Now().Add(-time.Hour)
+	f.s.access.mu.Unlock()
+	_, err := late.Status(ctx)
+	wantProblem(t, err, http.StatusServiceUnavailable, CodeUnavailable) // it is not known to be bad
+}
+
 // TestRevokedToken is refused once the book is old, and its stream is not served again.
 func TestRevokedToken(t *testing.T) {
 	f := newFixture(t)
