@@ -3,7 +3,6 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,20 +33,33 @@ func TestStatusJSONHasTheDocumentedShape(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.do("status", "--json")), &s); err != nil {
 		t.Fatal(err)
 	}
-	keys := func(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
-	if got, want := keys(s), []string{"cluster", "conditions", "id", "members", "term"}; !slices.Equal(got, want) {
-		t.Errorf("status has %v, want %v", got, want)
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, promised, _ := strings.Cut(string(page), "## `pgherd status --json`")
+	promised, _, _ = strings.Cut(promised, "\n## ")
+	// What scripts were promised is there, and what is there was promised.
+	shape := func(what string, m map[string]any, always ...string) {
+		for _, key := range always {
+			if _, ok := m[key]; !ok {
+				t.Errorf("%s has no %q: %v", what, key, m)
+			}
+		}
+		for key := range m {
+			if !strings.Contains(promised, `"`+key+`"`) {
+				t.Errorf("%s has %q, and docs/configuration.md does not say so", what, key)
+			}
+		}
+	}
+	shape("status", s, "cluster", "conditions", "id", "members", "term", "at", "sync")
 	members := s["members"].([]any)
 	if len(members) != 3 {
 		t.Fatalf("%d members", len(members))
 	}
-	want := []string{"address", "conditions", "lag_bytes", "lsn", "name", "port", "postgres_pid", "role", "state", "timeline"}
 	for _, m := range members {
 		m := m.(map[string]any)
-		if got := keys(m); !slices.Equal(got, want) {
-			t.Errorf("a member has %v, want %v", got, want)
-		}
+		shape("a member", m, "address", "api", "conditions", "lag_bytes", "lsn", "name", "port", "postgres_pid", "role", "state", "timeline")
 		name := c.get(m["name"].(string))
 		if m["postgres_pid"].(float64) != float64(name.pid("postmaster")) || m["port"].(float64) != float64(name.pg) || m["address"] != "127.0.0.1" {
 			t.Errorf("%v is not what %s is", m, name.name)
