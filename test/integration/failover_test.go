@@ -90,7 +90,11 @@ func TestPowerCutOfThePrimary(t *testing.T) {
 	c := shared(t)
 	old := c.waitSync()
 	l := c.startLoad(4)
-	foretold := old.foretell(old.name + "=down")
+	var foretold whatif.Answer // by what members said within the last second: of one that has just come back that may be too old
+	c.wait(10*time.Second, "a member that would lead", func() bool {
+		foretold = old.foretell(old.name + "=down")
+		return foretold.Leader != ""
+	})
 	at := time.Now()
 	c.powerCut(old)
 	leader := c.waitLeader(old, 20*time.Second)
