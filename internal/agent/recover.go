@@ -265,13 +265,9 @@ func (a *Agent) storeLost(v core.View) []core.Condition {
 }
 
 // voterNames are those who vote as far as is known, else the first members.
-func (a *Agent) voterNames() (names []string) {
+func (a *Agent) voterNames() []string {
 	if s := a.kept.newest(); s != nil && len(s.Voters) > 0 {
 		return s.Voters
 	}
-	members := a.members()
-	for _, m := range members[:min(votersMax, len(members))] {
-		names = append(names, m.Name)
-	}
-	return names
+	return core.Voters(a.members())
 }

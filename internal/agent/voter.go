@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	votersMax      = 5 // more would make every write slower and no failure more survivable in practice
 	voterEvery     = 10 * time.Second
 	voterEveryBusy = 500 * time.Millisecond
 	// While a member that is to vote does not yet: a link that is cut right after it does must not find us without its address.
@@ -143,7 +142,7 @@ func (v *voter) step(ctx context.Context, a *Agent) (busy bool, err error) {
 	case me < 0 && v.entitled(all, view.Store.Members):
 		return true, v.grow(ctx, a)
 	case me < 0:
-		return len(all) < votersMax, nil // somebody goes first, or our record is not there yet
+		return len(all) < core.VotersMax, nil // somebody goes first, or our record is not there yet
 	case v.running() == nil && all[me].Started && !all[me].Learner && !v.config.HasData():
 		// A voter that has forgotten what it voted for must not come back under its old
 		// number: it is removed, and joins anew as a learner.
@@ -166,14 +165,14 @@ func settling(all []embed.Member, members int) bool {
 			votes++
 		}
 	}
-	return votes < min(votersMax, members)
+	return votes < min(core.VotersMax, members)
 }
 
 // entitled: at most five vote, those who joined first before others.
 func (v *voter) entitled(all []embed.Member, members []core.MemberRecord) bool {
 	// While another one learns, etcd would refuse us only after the change is in its log,
 	// and every restart from that log would then dial a peer that never came to be.
-	if len(all) >= votersMax || slices.ContainsFunc(all, func(e embed.Member) bool { return e.Learner }) {
+	if len(all) >= core.VotersMax || slices.ContainsFunc(all, func(e embed.Member) bool { return e.Learner }) {
 		return false
 	}
 	for _, m := range members {

@@ -124,13 +124,7 @@ func endpointsState(v core.StoreView, e Endpoints, conditions []peer.Condition) 
 
 // durable goes by what the lease promises, and not by the condition sync_degraded, which waits a while before it is raised.
 func durable(v core.StoreView) bool {
-	could := 0
-	for _, m := range v.Members {
-		if m.Name != v.Lease.Holder && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover {
-			could++
-		}
-	}
-	return v.Spec.Durability != spec.DurabilitySync || v.Lease.Sync.K >= min(v.Spec.SyncStandbys, could)
+	return v.Spec.Durability != spec.DurabilitySync || v.Lease.Sync.K >= min(v.Spec.SyncStandbys, len(v.Confirming(v.Lease.Holder)))
 }
 
 // handingOver: from here on until its end no transaction should begin at the old primary.

@@ -12,10 +12,7 @@ import (
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
-const (
-	votersMax          = 5 // as the agent keeps them
-	removeVoterTimeout = 10 * time.Second
-)
+const removeVoterTimeout = 10 * time.Second
 
 func (s *Server) postRequest(r *http.Request, by string) (any, error) {
 	var request MemberRequest
@@ -111,7 +108,7 @@ func checkRemoval(v core.StoreView, known map[string]peer.Status, name string) e
 	}
 	voters, alive := 0, 0
 	for _, m := range v.Members {
-		if m.Name == name || voters == votersMax {
+		if m.Name == name || voters == core.VotersMax {
 			continue
 		}
 		voters++

@@ -57,12 +57,19 @@ func heard(known map[string]peer.Status) (list []core.MemberRecord) {
 func (s *Server) statusOf(v core.StoreView) ClusterStatus {
 	status := buildStatus(v, s.b.Members())
 	status.At = s.b.Now().UTC()
-	if s.b.StoreEndpoints == nil || len(s.b.StoreEndpoints()) == 0 {
-		for i := range status.Members { // those who joined first vote: see checkRemoval
-			status.Members[i].Voter = i < votersMax
-		}
+	voters := s.voters(v)
+	for i, m := range status.Members {
+		status.Members[i].Voter = slices.Contains(voters, m.Name)
 	}
 	return status
+}
+
+// voters are those of the embedded store; none where the store is an external one.
+func (s *Server) voters(v core.StoreView) []string {
+	if s.b.StoreEndpoints != nil && len(s.b.StoreEndpoints()) > 0 {
+		return nil
+	}
+	return core.Voters(v.Members)
 }
 
 // buildStatus puts the records and the members' own words together.

@@ -41,11 +41,7 @@ func (s *Server) facts(v core.StoreView, known map[string]peer.Status) whatif.Fa
 		f.Peers[name] = core.Peer{Name: name, Known: true, Instance: p.Instance, Job: p.Job, Term: p.Term, Beat: p.Beat, Vacant: p.Vacant,
 			Stopping: p.Stopping, Rejected: p.Rejected, Unwatched: p.Unwatched, Unwell: p.Unwell}
 	}
-	if len(s.b.Config.Store.Endpoints) == 0 {
-		for _, m := range v.Members[:min(votersMax, len(v.Members))] {
-			f.Voters = append(f.Voters, m.Name)
-		}
-	}
+	f.Voters = s.voters(v)
 	return f
 }
 

@@ -279,7 +279,7 @@ func (d *decider) take(why Reason) {
 // have every commit that the new holder has.
 func (d *decider) newLease(holder string, at wal.LSN, has func(Peer) bool) LeaseRecord {
 	var names []string
-	for _, name := range d.syncEligible() {
+	for _, name := range d.v.Store.Confirming(d.v.Self) {
 		p, ok := d.peer(name)
 		if name != holder && ok && fresh(p) && p.Instance.Standby() && has(p) {
 			names = append(names, name)

@@ -237,7 +237,7 @@ func (d *decider) withItself(next string, proven SyncSet) SyncSet {
 	there := d.newLease(next, 0, func(Peer) bool { return true }).Sync
 	set := d.anyOf(next, slices.Sorted(slices.Values(append(there.Members, d.v.Self))))
 	enough := set.K >= d.spec.SyncStandbys && len(set.Members) > set.K && d.having(set, d.receivedShutdown)+1 >= set.K && slices.Contains(set.Members, d.v.Self)
-	if !enough || d.v.Stopping || d.report.Unwell || d.report.Unwatched || d.me.Tags.NoSync || d.me.Tags.NoFailover {
+	if !enough || d.v.Stopping || d.report.Unwell || d.report.Unwatched || !d.me.Confirms() {
 		return proven
 	}
 	return set

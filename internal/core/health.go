@@ -97,7 +97,7 @@ func (d *decider) conditionsOfSync() {
 		}
 		d.condition(CondStalled, "commits have waited for %s for any %d of %s, %s%s", w.Round(time.Second), d.inst.SyncK, strings.Join(d.inst.SyncNames, ", "), until, missing)
 	}
-	want := min(d.spec.SyncStandbys, len(d.syncEligible()))
+	want := min(d.spec.SyncStandbys, len(d.v.Store.Confirming(d.v.Self)))
 	if few := d.since("degraded", d.lease.Sync.K < want); few > 0 && max(few, longest) >= d.spec.Lease.TTL.D() {
 		d.condition(CondDegraded, "commits are kept on %s besides the primary; the spec asks for %d standbys%s", d.lease.Sync.text(), d.spec.SyncStandbys, missing)
 	}
@@ -105,7 +105,7 @@ func (d *decider) conditionsOfSync() {
 
 // missing names who could confirm commits and does not stream, and the longest since when.
 func (d *decider) missing() (text string, longest time.Duration) {
-	for _, name := range d.syncEligible() {
+	for _, name := range d.v.Store.Confirming(d.v.Self) {
 		if at, ok := d.seen["sync:"+name]; ok { // see wantedSync
 			gone := d.v.Now.Sub(at)
 			longest = max(longest, gone)

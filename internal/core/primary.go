@@ -103,7 +103,8 @@ func (d *decider) rewindsAhead() bool {
 		s, _ := d.sender(p.Name)
 		away := !m.Witness && !s.Streaming
 		gone := d.sinceOf("away:", p.Name, away)
-		return gone > 10*calmAfter || fresh(p) && gone > calmAfter || fresh(p) && away && p.Instance.State == StateStopped && p.Instance.Control == "in production"
+		crashed := away && p.Instance.State == StateStopped && p.Instance.Control == "in production"
+		return gone > 10*calmAfter || fresh(p) && (gone > calmAfter || crashed)
 	})
 }
 
@@ -174,7 +175,7 @@ func (d *decider) waitForAny() SyncSet {
 	if !d.synchronous() {
 		return SyncSet{}
 	}
-	names := d.syncEligible()
+	names := d.v.Store.Confirming(d.v.Self)
 	return SyncSet{Members: names, K: min(d.spec.SyncStandbys, len(names))}
 }
 

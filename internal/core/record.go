@@ -157,6 +157,35 @@ type MemberRecord struct {
 	Tags      spec.Tags `json:"tags,omitzero"`
 }
 
+// VotersMax is how many members vote in the embedded store: more would make every write slower and no failure more
+// survivable in practice.
+const VotersMax = 5
+
+// Voters are the names of those who are to vote of all members, sorted by ordinal: the ones who joined first.
+func Voters(all []MemberRecord) (names []string) {
+	for _, m := range all[:min(VotersMax, len(all))] {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// Confirms says that commits may be counted on the member while another one leads.
+func (m *MemberRecord) Confirms() bool {
+	return !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover
+}
+
+// Confirming are the members, sorted by name, that commits of leader may be counted on.
+func (s *StoreView) Confirming(leader string) []string {
+	names := make([]string, 0, len(s.Members))
+	for i := range s.Members {
+		if m := &s.Members[i]; m.Name != leader && m.Confirms() {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // PoolerRecord (key "poolers/NAME") is one host's pair of endpoints. Whoever runs them writes it: when
 // something in it changes, and every PoolerBeat.
 type PoolerRecord struct {

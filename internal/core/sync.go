@@ -85,7 +85,7 @@ func (d *decider) proven(set SyncSet) bool {
 // wantedSync is the set for the standbys as they are: those that stream, and those
 // that stopped streaming less than a ttl ago (a short break must not weaken commits).
 func (d *decider) wantedSync() SyncSet {
-	eligible := d.syncEligible()
+	eligible := d.v.Store.Confirming(d.v.Self)
 	members := slices.DeleteFunc(slices.Clone(eligible), func(name string) bool {
 		s, ok := d.sender(name)
 		gone := !ok || !s.Streaming
@@ -114,17 +114,6 @@ func (d *decider) counted(name string) bool {
 	return slices.Contains(d.lease.Sync.Members, name) || slices.Contains(d.inst.SyncNames, name)
 }
 
-func (d *decider) syncEligible() []string {
-	names := make([]string, 0, len(d.v.Store.Members))
-	for _, m := range d.v.Store.Members {
-		if m.Name != d.v.Self && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover {
-			names = append(names, m.Name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // firstSync is what a member waits for from its first write on: the set in the lease,
 // or, when that permits nobody, the standbys that are there to follow.
 func (d *decider) firstSync() SyncSet {
@@ -132,7 +121,7 @@ func (d *decider) firstSync() SyncSet {
 		return d.lease.Sync
 	}
 	var names []string
-	for _, name := range d.syncEligible() {
+	for _, name := range d.v.Store.Confirming(d.v.Self) {
 		if p, ok := d.peer(name); d.spec.Strict || ok && fresh(p) && p.Instance.Standby() {
 			names = append(names, name)
 		}

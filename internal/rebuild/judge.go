@@ -13,9 +13,6 @@ import (
 	"github.com/pgherd/pgherd/internal/wal"
 )
 
-// votersMax: of more members the first five vote, as the agent keeps it.
-const votersMax = 5
-
 // skipped is how many terms and timelines are left out. Those who are gone may have used some, and a write
 // whose sender never heard of it may have landed in the old store: seen by nobody, it is a term all the same.
 const skipped = 10
@@ -221,10 +218,7 @@ func (j *judge) answering() *Refusal {
 
 // quorum: nobody who may come back may be able to serve as a second store beside the new one.
 func (j *judge) quorum() *Refusal {
-	first := []string{}
-	for _, m := range j.v.Members[:min(votersMax, len(j.v.Members))] {
-		first = append(first, m.Name)
-	}
+	first := core.Voters(j.v.Members)
 	j.v.Generation = j.v.newest.Generation + 1
 	for _, a := range j.each() {
 		j.v.Generation = max(j.v.Generation, a.Generation+1)

@@ -45,7 +45,7 @@ func (w *world) saved(n int, revision int64, l core.LeaseRecord, change ...func(
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		put(records.MemberPrefix+name, core.MemberRecord{Name: name, Ordinal: i + 1, Address: name})
-		if i < votersMax {
+		if i < core.VotersMax {
 			s.Voters = append(s.Voters, name)
 		}
 	}

@@ -38,12 +38,15 @@ func (w *Watchdog) Follow(p Permit, empty bool) {
 // that is started after the last moment for that, and cannot be killed, would outlive the lease. The next renewal makes
 // room for it.
 func (w *Watchdog) Starts(now core.Instant) bool {
-	return w.By == 0 || now <= w.By.Add(-w.Timeout)
+	return w.By == 0 || now <= w.last()
 }
+
+// last is the last moment in which feeding it leaves it time to fire.
+func (w *Watchdog) last() core.Instant { return w.By.Add(-w.Timeout) }
 
 // Feed says whether the device may be fed now, and when to look again; 0: only after a change.
 func (w *Watchdog) Feed(now core.Instant, empty bool) (feed bool, next core.Instant) {
-	last := w.By.Add(-w.Timeout)
+	last := w.last()
 	if now > last && !empty {
 		return false, 0
 	}

@@ -80,14 +80,7 @@ func (w *world) next(a *Answer) {
 
 // followers are who could confirm commits of the leader, once they stream from it.
 func (w *world) followers(leader string) []string {
-	out := []string{}
-	for _, m := range w.Store.Members {
-		if m.Name != leader && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover && w.serves(m.Name) && w.hears(leader, m.Name) {
-			out = append(out, m.Name)
-		}
-	}
-	slices.Sort(out)
-	return out
+	return w.heard(leader, w.Store.Confirming(leader))
 }
 
 func ask(w *world) Answer {
@@ -118,7 +111,7 @@ func remaining(w *world) time.Duration {
 func (w *world) goesOn(a *Answer, text string) {
 	l := w.Store.Lease
 	a.Leader, a.Text, a.Loss = l.Holder, text, "nothing"
-	confirming := w.confirming(l.Holder, l.Sync.Members)
+	confirming := w.heard(l.Holder, l.Sync.Members)
 	switch {
 	case w.Store.Spec.Durability != spec.DurabilitySync || l.Sync.K == 0:
 		a.Text += "; commits wait for nobody"
@@ -133,13 +126,13 @@ func (w *world) goesOn(a *Answer, text string) {
 		a.KeptOn = confirming
 		a.Text += fmt.Sprintf("; commits wait until who is gone is counted no more (%s), and are kept on %s then", l.TTL.D(), namesOr(confirming, "the primary alone"))
 	}
-	a.Degraded = len(a.KeptOn) < min(w.Store.Spec.SyncStandbys, w.couldConfirm(a.Leader)) && w.Store.Spec.Durability == spec.DurabilitySync
+	a.Degraded = w.degraded(a)
 }
 
-// confirming are those of the set whose word reaches the primary.
-func (w *world) confirming(primary string, set []string) []string {
+// heard are those of names whose word reaches the primary.
+func (w *world) heard(primary string, names []string) []string {
 	out := []string{}
-	for _, name := range set {
+	for _, name := range names {
 		if name != primary && w.serves(name) && w.hears(primary, name) {
 			out = append(out, name)
 		}
@@ -147,13 +140,9 @@ func (w *world) confirming(primary string, set []string) []string {
 	return out
 }
 
-func (w *world) couldConfirm(leader string) (n int) {
-	for _, m := range w.Store.Members {
-		if m.Name != leader && !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover {
-			n++
-		}
-	}
-	return n
+// degraded: fewer standbys confirm commits than the spec asks for and the cluster has.
+func (w *world) degraded(a *Answer) bool {
+	return w.Store.Spec.Durability == spec.DurabilitySync && len(a.KeptOn) < min(w.Store.Spec.SyncStandbys, len(w.Store.Confirming(a.Leader)))
 }
 
 // withoutStore: the holder lives and cannot renew. It goes on by the word of all others, or ends at its deadline.

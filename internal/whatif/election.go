@@ -57,7 +57,7 @@ func (w *world) elected(a *Answer, name string, why core.Reason, l *core.LeaseRe
 		a.LossMax = max(0, loss.To.Sub(loss.From.LSN))
 		a.Loss = fmt.Sprintf("up to %d bytes of WAL, as of now, and what the primary writes until it fails", a.LossMax)
 	}
-	a.Degraded = w.Store.Spec.Durability == spec.DurabilitySync && len(a.KeptOn) < min(w.Store.Spec.SyncStandbys, w.couldConfirm(name))
+	a.Degraded = w.degraded(a)
 }
 
 // losers are those that could be asked, and what they say.
