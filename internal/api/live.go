@@ -165,9 +165,7 @@ func eventsAfter(last journal.Event, events []journal.Event) []journal.Event {
 
 // getLive looks at the caller's right again and again: a token that is revoked or ends shows nothing any more.
 func (s *Server) getLive(w http.ResponseWriter, r *http.Request) {
-	_, err := s.authorize(r, RoleViewer)
-	if err != nil {
-		asProblem(err).write(w)
+	if _, ok := s.admit(w, r, RoleViewer); !ok {
 		return
 	}
 	as := people

@@ -13,8 +13,7 @@ const MetricsPath = "/metrics"
 
 // getMetrics is for viewers: numbers tell of lag, losses and load, which is nobody else's business. HEAD comes with GET.
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.authorize(r, RoleViewer); err != nil {
-		asProblem(err).write(w)
+	if _, ok := s.admit(w, r, RoleViewer); !ok {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

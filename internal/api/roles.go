@@ -83,6 +83,15 @@ func (s *Server) authorize(r *http.Request, need Role) (who, error) {
 	return w, err
 }
 
+// admit is authorize for a handler that writes its own answer: false when the caller was answered already.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, need Role) (who, bool) {
+	by, err := s.authorize(r, need)
+	if err != nil {
+		asProblem(err).write(w)
+	}
+	return by, err == nil
+}
+
 func forbidden(w who, need Role) error {
 	hint := "an access token of that role: `pgherd access create NAME --role " + string(need) + "`"
 	if need == roleMember {

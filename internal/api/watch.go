@@ -49,9 +49,8 @@ func (s *Server) follow(ctx context.Context) {
 }
 
 func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
-	by, err := s.authorize(r, RoleViewer)
-	if err != nil {
-		asProblem(err).write(w)
+	by, ok := s.admit(w, r, RoleViewer)
+	if !ok {
 		return
 	}
 	watcher, missed, err := s.hub.join(r.Header.Get("Last-Event-ID"))

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 
@@ -37,9 +36,8 @@ func (s *Server) getWhatIf(r *http.Request, _ string) (any, error) {
 
 func (s *Server) facts(v core.StoreView, known map[string]peer.Status) whatif.Facts {
 	f := whatif.Facts{Store: v, Peers: map[string]core.Peer{}}
-	for name, p := range maps.All(known) {
-		f.Peers[name] = core.Peer{Name: name, Known: true, Instance: p.Instance, Job: p.Job, Term: p.Term, Beat: p.Beat, Vacant: p.Vacant,
-			Stopping: p.Stopping, Rejected: p.Rejected, Unwatched: p.Unwatched, Unwell: p.Unwell}
+	for name, p := range known {
+		f.Peers[name] = p.Seen()
 	}
 	f.Voters = s.voters(v)
 	return f

@@ -117,11 +117,9 @@ func (s *PeerSource) view(members []core.MemberRecord, now core.Instant) []core.
 func (o *onePeer) view(name string, now core.Instant) core.Peer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return core.Peer{
-		Name: name, Known: o.known, Age: time.Duration(now - o.sent), Err: o.err,
-		Instance: o.last.Instance, Job: o.last.Job, Term: o.last.Term, Beat: o.last.Beat,
-		Vacant: o.last.Vacant, Rejected: o.last.Rejected, Stopping: o.last.Stopping, Unwatched: o.last.Unwatched, Unwell: o.last.Unwell,
-	}
+	p := o.last.Seen()
+	p.Name, p.Known, p.Age, p.Err = name, o.known, time.Duration(now-o.sent), o.err
+	return p
 }
 
 // Statuses are the newest answers, by member, of those that answered the last time.

@@ -34,6 +34,14 @@ type Status struct {
 	Decision Decision `json:"decision"`
 }
 
+// Seen is the member as a decision sees it: it answered just now. Who asked a while ago says so in Age and Err.
+func (s *Status) Seen() core.Peer {
+	return core.Peer{
+		Name: s.Name, Known: true, Instance: s.Instance, Job: s.Job, Term: s.Term, Beat: s.Beat,
+		Vacant: s.Vacant, Rejected: s.Rejected, Stopping: s.Stopping, Unwatched: s.Unwatched, Unwell: s.Unwell,
+	}
+}
+
 // Decision is a tick's outcome in words. Times are RFC 3339, for people only.
 type Decision struct {
 	At         string        `json:"at"`

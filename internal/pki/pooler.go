@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // PoolerOrganization is that of a host which only pools. It is another than members', because
@@ -83,22 +81,14 @@ func (ca *CA) reserved(host string) bool {
 // PoolerName gives the name of the peer of a verified connection, when it is a host that only pools;
 // else ErrNotPooler (wrapped).
 func PoolerName(cs *tls.ConnectionState, clusterID string) (string, error) {
-	if cs == nil || len(cs.VerifiedChains) == 0 {
-		return "", fmt.Errorf("%w: no verified certificate", ErrNotPooler)
+	cert, err := verifiedCert(cs, ErrNotPooler)
+	if err != nil {
+		return "", err
 	}
-	return certPooler(cs.VerifiedChains[0][0], clusterID)
+	return certPooler(cert, clusterID)
 }
 
 // certPooler reads the name from a certificate that was verified before.
 func certPooler(cert *x509.Certificate, clusterID string) (string, error) {
-	if len(cert.URIs) != 1 {
-		return "", fmt.Errorf("%w: its certificate has no identity", ErrNotPooler)
-	}
-	uri := cert.URIs[0]
-	name, ok := strings.CutPrefix(uri.Path, "/pooler/")
-	if uri.Scheme != uriScheme || uri.Host != clusterID || !ok || spec.CheckName(name) != nil ||
-		!slices.Equal(cert.Subject.Organization, []string{PoolerOrganization}) {
-		return "", fmt.Errorf("%w: it is %s", ErrNotPooler, uri.Redacted())
-	}
-	return name, nil
+	return nameIn(cert, clusterID, "/pooler/", PoolerOrganization, ErrNotPooler)
 }

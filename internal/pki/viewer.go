@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/spec"
@@ -43,20 +41,11 @@ func (ca *CA) SignViewer(csrPEM []byte, name string, now time.Time, lifetime tim
 
 // ViewerName gives the name of the peer of a verified connection, when it is a viewer; else ErrNotViewer (wrapped).
 func ViewerName(cs *tls.ConnectionState, clusterID string) (string, error) {
-	if cs == nil || len(cs.VerifiedChains) == 0 {
-		return "", fmt.Errorf("%w: no verified certificate", ErrNotViewer)
+	cert, err := verifiedCert(cs, ErrNotViewer)
+	if err != nil {
+		return "", err
 	}
-	cert := cs.VerifiedChains[0][0]
-	if len(cert.URIs) != 1 {
-		return "", fmt.Errorf("%w: its certificate has no identity", ErrNotViewer)
-	}
-	uri := cert.URIs[0]
-	name, ok := strings.CutPrefix(uri.Path, "/viewer/")
-	if uri.Scheme != uriScheme || uri.Host != clusterID || !ok || spec.CheckName(name) != nil ||
-		!slices.Equal(cert.Subject.Organization, []string{ViewerOrganization}) {
-		return "", fmt.Errorf("%w: it is %s", ErrNotViewer, uri.Redacted())
-	}
-	return name, nil
+	return nameIn(cert, clusterID, "/viewer/", ViewerOrganization, ErrNotViewer)
 }
 
 // Expires is the end of a certificate in PEM form.
