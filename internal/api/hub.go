@@ -26,16 +26,14 @@ type hub struct {
 	known    bool // now was published
 	seq      uint64
 	kept     []event // the newest, without gaps
-	watchers map[*watcher]bool
+	watchers watchers
 	closed   bool
 }
-
-type watcher struct{ events chan event }
 
 func newHub() *hub {
 	boot := make([]byte, 4)
 	_, _ = rand.Read(boot)
-	return &hub{boot: hex.EncodeToString(boot), watchers: map[*watcher]bool{}}
+	return &hub{boot: hex.EncodeToString(boot), watchers: watchers{}}
 }
 
 // publish sends e when it says something new. Lag is no news.
@@ -56,13 +54,7 @@ func (h *hub) publish(e Endpoints) {
 	if over := len(h.kept) - eventsKept; over > 0 {
 		h.kept = slices.Delete(h.kept, 0, over)
 	}
-	for w := range h.watchers {
-		select {
-		case w.events <- ev:
-		default:
-			h.drop(w)
-		}
-	}
+	h.watchers.tell(ev, everybody)
 }
 
 // id names the newest event: its term for people, then what join reads.
@@ -79,9 +71,7 @@ func (h *hub) join(last string) (*watcher, []event, error) {
 	case len(h.watchers) >= watchersMax:
 		return nil, nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "watch another member, or share one watch among programs", "%d watch this member already", watchersMax)
 	}
-	w := &watcher{events: make(chan event, eventsWaiting)}
-	h.watchers[w] = true
-	return w, h.missed(last), nil
+	return h.watchers.add(everybody), h.missed(last), nil
 }
 
 func (h *hub) missed(last string) []event {
@@ -101,14 +91,7 @@ func (h *hub) missed(last string) []event {
 func (h *hub) leave(w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.drop(w)
-}
-
-func (h *hub) drop(w *watcher) {
-	if h.watchers[w] {
-		delete(h.watchers, w)
-		close(w.events)
-	}
+	h.watchers.drop(w)
 }
 
 // close ends all watches, and refuses new ones.
@@ -116,9 +99,7 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for w := range h.watchers {
-		h.drop(w)
-	}
+	h.watchers.dropAll()
 }
 
 // change names what differs: the event's name, or "" when nothing does that anybody waits for.

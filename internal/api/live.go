@@ -25,25 +25,16 @@ const (
 
 const liveMax = 32 // at once, of one member
 
-// audience is who is told something: people, who look at the whole cluster, or members, who look at this one's events.
-type audience int
-
-const (
-	people audience = 1 << iota
-	members
-	everybody = people | members
-)
-
 // live gives the same to all who look. It waits for nobody: who does not read is dropped.
 type live struct {
 	mu       sync.Mutex
-	watchers map[*watcher]audience
+	watchers watchers
 	closed   bool
 	woken    chan struct{} // somebody came: tell it what is so
 	sent     uint64
 }
 
-func newLive() *live { return &live{watchers: map[*watcher]audience{}, woken: make(chan struct{}, 1)} }
+func newLive() *live { return &live{watchers: watchers{}, woken: make(chan struct{}, 1)} }
 
 func (l *live) join(as audience) (*watcher, error) {
 	l.mu.Lock()
@@ -51,8 +42,7 @@ func (l *live) join(as audience) (*watcher, error) {
 	if l.closed || as == people && len(l.watchers) >= liveMax {
 		return nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "look at another member", "this member's agent is stopping, or %d look already", liveMax)
 	}
-	w := &watcher{events: make(chan event, eventsWaiting)}
-	l.watchers[w] = as
+	w := l.watchers.add(as)
 	select {
 	case l.woken <- struct{}{}:
 	default:
@@ -63,23 +53,14 @@ func (l *live) join(as audience) (*watcher, error) {
 func (l *live) leave(w *watcher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(w)
-}
-
-func (l *live) drop(w *watcher) {
-	if l.watchers[w] != 0 {
-		delete(l.watchers, w)
-		close(w.events)
-	}
+	l.watchers.drop(w)
 }
 
 func (l *live) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	for w := range l.watchers {
-		l.drop(w)
-	}
+	l.watchers.dropAll()
 }
 
 func (l *live) watched() bool {
@@ -102,16 +83,7 @@ func (l *live) send(name string, value any, to audience) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent++
-	for w, as := range l.watchers {
-		if as&to == 0 {
-			continue
-		}
-		select {
-		case w.events <- event{strconv.FormatUint(l.sent, 10), name, data}:
-		default:
-			l.drop(w)
-		}
-	}
+	l.watchers.tell(event{strconv.FormatUint(l.sent, 10), name, data}, to)
 }
 
 // followEvents tells who looks what is written into the journal. It has a goroutine of its own: a status asks PostgreSQL, which

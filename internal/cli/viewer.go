@@ -14,7 +14,6 @@ import (
 
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/pki"
-	"github.com/pgherd/pgherd/internal/spec"
 )
 
 func (a *app) viewerCommand() *cobra.Command {
@@ -49,8 +48,8 @@ func (a *app) viewerCreateCommand() *cobra.Command {
 }
 
 func (a *app) createViewer(ctx context.Context, c *api.Client, name, dir string) error {
-	if err := spec.CheckName(name); err != nil {
-		return usage("1 to 32 of a-z 0-9 -, beginning with a letter", "%w", err)
+	if err := checkName(name); err != nil {
+		return err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usage("", "--dir %s is no directory", dir)
