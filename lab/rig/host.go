@@ -118,7 +118,10 @@ type Running struct {
 	Ended chan struct{} // closed at its end
 }
 
-// Start runs a command in the background.
+// joinedIn is how long a command may take to join its host's groups, on a busy machine.
+const joinedIn = 10 * time.Second
+
+// Start runs a command in the background. It belongs to the host when Start returns: a power cut right after it ends it, too.
 func (h *Host) Start(c Command) (*Running, error) {
 	cmd := h.Cmd(c)
 	if c.Log != "" {
@@ -134,7 +137,22 @@ func (h *Host) Start(c Command) (*Running, error) {
 	}
 	r := &Running{cmd, make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(r.Ended) }()
+	if !until(joinedIn, r.joined) {
+		_ = cmd.Process.Kill()
+		return nil, fmt.Errorf("%s has not joined the groups of %s after %v", c.Args[0], h.Name, joinedIn)
+	}
 	return r, nil
+}
+
+// joined says whether enter is over: what it executes has no LAB_GROUPS, and what has ended needs none.
+func (r *Running) joined() bool {
+	select {
+	case <-r.Ended:
+		return true
+	default:
+	}
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(r.Cmd.Process.Pid) + "/environ")
+	return err == nil && len(env) > 0 && !strings.Contains("\x00"+string(env), "\x00LAB_GROUPS=")
 }
 
 // Process is one of the host's, as the kernel tells it now.

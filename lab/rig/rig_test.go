@@ -158,6 +158,22 @@ func TestFreezeAndKill(t *testing.T) {
 	}
 }
 
+// A power cut that follows a start at once must find what was started, or it runs on after the machine is dead.
+func TestKillAllEndsWhatHasJustStarted(t *testing.T) {
+	h := newRig(t, Spec{Hosts: 1}).Hosts[0]
+	for range 10 {
+		run, err := h.Start(Command{Args: []string{"sleep", "60"}})
+		must(t, err)
+		must(t, h.KillAll())
+		select {
+		case <-run.Ended:
+		case <-time.After(5 * time.Second):
+			_ = run.Cmd.Process.Kill()
+			t.Fatal("what had just started survived")
+		}
+	}
+}
+
 // TestPowerCutLosesWhatWasNotFlushed is why volumes exist: after Die and Remount there is
 // what was synced, and nothing else.
 func TestPowerCutLosesWhatWasNotFlushed(t *testing.T) {
