@@ -8,6 +8,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/store/embed"
+	"github.com/pgherd/pgherd/internal/warden"
 )
 
 // backend is what the API may ask of this agent.
@@ -15,7 +16,7 @@ func (a *Agent) backend() api.Backend {
 	b := api.Backend{
 		Name: a.o.Config.Name, Config: a.o.Config, Store: a.records, PKI: a.pki, Journal: a.journal, Log: a.o.Log,
 		Health: a.health, Believed: a.believed, Metrics: a.metrics.Handler(),
-		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.vouch, Kept: a.kept.view,
+		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.vouch, Kept: a.kept.view, Boot: warden.BootNow,
 		RecoveryAnswer: a.recoveryAnswer, Recover: a.recover, Retire: a.retire,
 		StoreEndpoints: func() []string { return a.o.Config.Store.Endpoints },
 	}

@@ -81,6 +81,9 @@ type Backend struct {
 	Forks func(context.Context) ([]ForkEntry, error)
 	Fork  func(id string) (forks.Summary, error)
 
+	// Boot is the clock of View.Now, for watchers who want to know what is so now; nil: they get what was seen last.
+	Boot func() core.Instant
+
 	// Now is the wall clock, for tokens and certificates; nil: time.Now.
 	Now func() time.Time
 }

@@ -46,7 +46,8 @@ var description = map[string]described{
 		query: []parameter{{"fault", "MEMBER=down, MEMBER=postgres, MEMBER=cut, A-B=cut, store=down, several with commas, or each", true}}},
 	"GET /v1/events": {does: "What happened, oldest first", out: Events{},
 		query: []parameter{{"limit", "how many, at most 2000", false}, {"local", "1: only of the member that is asked", false}}},
-	"GET " + WatchPath: {does: "The endpoints' answer, again whenever it changes; Last-Event-ID goes on where a stream ended", out: Endpoints{}, stream: true},
+	"GET " + WatchPath: {does: "The endpoints' answer, again whenever it changes; Last-Event-ID goes on where a stream ended", out: Endpoints{}, stream: true,
+		query: []parameter{{"fresh", "1: the first event waits until every member was asked after this request, or is silent", false}}},
 
 	"POST /v1/operations":              {does: "Begin a switchover, restart or failover; its id is followed in operations/current and in the events", in: OperationRequest{}, out: core.Operation{}},
 	"GET /v1/operations/current":       {does: "The operation that is under way, or was last", out: core.Operation{}},

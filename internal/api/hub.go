@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/pgherd/pgherd/internal/core"
 )
 
 const (
@@ -28,18 +31,23 @@ type hub struct {
 	kept     []event // the newest, without gaps
 	watchers watchers
 	closed   bool
+	asked    core.Instant  // now is what all members answered to questions sent at this time or later
+	told     chan struct{} // closed by the next publish
 }
 
 func newHub() *hub {
 	boot := make([]byte, 4)
 	_, _ = rand.Read(boot)
-	return &hub{boot: hex.EncodeToString(boot), watchers: watchers{}}
+	return &hub{boot: hex.EncodeToString(boot), watchers: watchers{}, told: make(chan struct{})}
 }
 
-// publish sends e when it says something new. Lag is no news.
-func (h *hub) publish(e Endpoints) {
+// publish sends e when it says something new. Lag is no news. The members were asked at this time or later.
+func (h *hub) publish(e Endpoints, asked core.Instant) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asked = asked
+	close(h.told)
+	h.told = make(chan struct{})
 	name := change(h.now, e)
 	if !h.known {
 		name = EventSnapshot
@@ -74,6 +82,23 @@ func (h *hub) join(last string) (*watcher, []event, error) {
 	return h.watchers.add(everybody), h.missed(last), nil
 }
 
+// askedSince waits until what is published was asked for at this time or later, or until nothing will be.
+func (h *hub) askedSince(ctx context.Context, at core.Instant) {
+	for {
+		h.mu.Lock()
+		enough, told := h.closed || h.known && h.asked >= at, h.told
+		h.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func (h *hub) missed(last string) []event {
 	parts := strings.Split(last, ".")
 	if len(parts) == 3 && parts[1] == h.boot {
@@ -99,6 +124,8 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
+	close(h.told)
+	h.told = make(chan struct{})
 	h.watchers.dropAll()
 }
 

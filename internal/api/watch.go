@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/core"
 )
 
 // WatchPath answers with a stream of server-sent events. The first is `snapshot` (or, to somebody who comes back
 // with its Last-Event-ID, what was missed); then one follows for each change of role or state. The event's
-// name says what changed, its data are always the whole Endpoints: who misses one has missed nothing.
+// name says what changed, its data are always the whole Endpoints: who misses one has missed nothing. With
+// `?fresh` the first waits until every member was asked after the request came, or is silent: a command must not be
+// told of a primary that was killed before it.
 const WatchPath = "/v1/watch"
 
 // Names of events.
@@ -38,7 +42,7 @@ func (s *Server) follow(ctx context.Context) {
 	for {
 		changed := s.b.Journal.Changed()
 		if e, ok := s.b.Journal.Current(); ok {
-			s.hub.publish(seen(e))
+			s.hub.publish(seen(e), asked(e.View))
 		}
 		select {
 		case <-changed:
@@ -48,10 +52,28 @@ func (s *Server) follow(ctx context.Context) {
 	}
 }
 
+// asked is when the oldest of the answers that v rests on was asked for. A member that does not answer is known to be silent.
+func asked(v core.View) core.Instant {
+	oldest := v.Now
+	for _, p := range v.Peers {
+		switch {
+		case p.Err != "":
+		case !p.Known:
+			return 0
+		default:
+			oldest = min(oldest, v.Now.Add(-p.Age))
+		}
+	}
+	return oldest
+}
+
 func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
 	by, ok := s.admit(w, r, RoleViewer)
 	if !ok {
 		return
+	}
+	if r.URL.Query().Has("fresh") && s.b.Boot != nil {
+		s.hub.askedSince(r.Context(), s.b.Boot())
 	}
 	watcher, missed, err := s.hub.join(r.Header.Get("Last-Event-ID"))
 	if err != nil {

@@ -18,9 +18,9 @@ type WatchEvent struct {
 }
 
 // Watch calls f for each event until ctx ends, the stream ends, or f gives an error. last is the ID of
-// the newest event already seen, or "". The stream's end is io.EOF: a reason to come back.
+// the newest event already seen, or "". What is told was so after the call began. The stream's end is io.EOF: a reason to come back.
 func (c *Client) Watch(ctx context.Context, last string, f func(WatchEvent) error) error {
-	body, err := c.openStream(ctx, WatchPath, last)
+	body, err := c.openStream(ctx, WatchPath+"?fresh=1", last)
 	if err != nil {
 		return err
 	}

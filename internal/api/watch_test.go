@@ -177,15 +177,51 @@ func TestWatchTellsChangesAndWhatWasMissed(t *testing.T) {
 	}
 }
 
+// A command that follows a kill must not be told of the primary that was killed: what a watch tells was asked for after it began.
+func TestWatchTellsWhatWasAskedForAfterItBegan(t *testing.T) {
+	second := core.Instant(time.Second)
+	came := make(chan struct{})
+	f := newFixture(t, func(b *Backend) {
+		b.Boot = func() core.Instant { close(came); return 2 * second }
+	})
+	at := func(t core.Instant, age time.Duration, e journal.Entry) {
+		e.View.Now, e.View.Peers[0].Age = t, age
+		f.b.Journal.Record(e)
+	}
+	at(second, 0, entry("n1", 4))
+	events := f.watch(f.local(), "")
+	<-came
+	at(3*second, 1500*time.Millisecond, entry("n1", 5)) // n2's answer is from before
+	at(3*second, 1500*time.Millisecond, entry("n1", 6))
+	silent := entry("n2", 7)
+	silent.View.Peers[0].Err = "no answer"
+	at(4*second, 3*time.Second, silent)
+	if e := next(t, events); e.Epoch != 7 {
+		t.Errorf("told what was so before: %+v", e)
+	}
+	for _, c := range []struct {
+		peer core.Peer
+		want core.Instant
+	}{
+		{core.Peer{Known: true, Age: time.Second}, 8 * second},
+		{core.Peer{Known: true, Age: time.Second, Err: "silent"}, 9 * second},
+		{core.Peer{}, 0},
+	} {
+		if got := asked(core.View{Now: 9 * second, Peers: []core.Peer{c.peer, {Known: true}}}); got != c.want {
+			t.Errorf("%+v: got %d, want %d", c.peer, got, c.want)
+		}
+	}
+}
+
 func TestWatchersAreBoundedAndSlowOnesDropped(t *testing.T) {
 	h := newHub()
-	h.publish(Endpoints{Epoch: 1})
+	h.publish(Endpoints{Epoch: 1}, 0)
 	slow, first, err := h.join("")
 	if err != nil || len(first) != 1 {
 		t.Fatal(first, err)
 	}
 	for i := range uint64(eventsWaiting + 1) {
-		h.publish(Endpoints{Epoch: i + 2})
+		h.publish(Endpoints{Epoch: i + 2}, 0)
 	}
 	n := 0
 	for range slow.events {
@@ -203,7 +239,7 @@ func TestWatchersAreBoundedAndSlowOnesDropped(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 	for range 3 * eventsKept {
-		h.publish(Endpoints{Epoch: uint64(time.Now().UnixNano())})
+		h.publish(Endpoints{Epoch: uint64(time.Now().UnixNano())}, 0)
 	}
 	if len(h.kept) != eventsKept {
 		t.Errorf("%d events kept", len(h.kept))
