@@ -113,12 +113,14 @@ func (w *warden) sweep() {
 	}
 }
 
-// killAll sends SIGKILL to every process of the instance that it can find: the postmaster
-// first, so that nobody can connect any more. (A PID that we have not reaped yet
-// cannot be another process.)
+// killAll sends SIGKILL to every process of the instance that it can find, to the postmaster last: until then it is
+// stopped, so that nobody can connect, and no backend hears of its end. One that hears of it while its commit waits for a
+// standby gives up waiting before it ends, and for that moment everybody reads what was acknowledged to nobody and will be
+// lost. (A PID that we have not reaped yet cannot be another process.)
 func (w *warden) killAll() {
-	if w.st.PostmasterPID != 0 {
-		_ = syscall.Kill(w.st.PostmasterPID, syscall.SIGKILL)
+	if pid := w.st.PostmasterPID; pid != 0 {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
 	}
 	if err := w.cgroup.kill(); err != nil {
 		w.log.Warn("cgroup.kill failed", "error", err)
@@ -128,6 +130,9 @@ func (w *warden) killAll() {
 		w.log.Warn("reading /proc failed", "error", err)
 	}
 	for _, p := range found {
+		if p.pid == w.st.PostmasterPID {
+			continue
+		}
 		if err := p.kill(); err != nil && w.sweepPause == sweepPauseMin { // once, not at every sweep
 			w.log.Warn("cannot kill", "pid", p.pid, "error", err)
 		}

@@ -76,19 +76,21 @@ func descendants(root int) ([]process, error) {
 }
 
 // kill sends SIGKILL to exactly this process; a process that is gone is no error.
-func (p process) kill() error {
+func (p process) kill() error { return p.signal(unix.SIGKILL) }
+
+func (p process) signal(sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	switch {
 	case errors.Is(err, unix.ESRCH):
 		return nil
 	case err != nil: // a kernel before 5.3, or no descriptors left: the PID is the next best
-		return ignoreGone(syscall.Kill(p.pid, syscall.SIGKILL))
+		return ignoreGone(syscall.Kill(p.pid, sig))
 	}
 	defer unix.Close(fd)
 	if now, err := readProcess(p.pid); err != nil || now.start != p.start {
 		return nil
 	}
-	return ignoreGone(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0))
+	return ignoreGone(unix.PidfdSendSignal(fd, sig, nil, 0))
 }
 
 func ignoreGone(err error) error {

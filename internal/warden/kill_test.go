@@ -2,6 +2,7 @@ package warden
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -62,6 +63,59 @@ func TestCgroupIsUsedWhereDelegated(t *testing.T) {
 	must(t, c.Fence(ctx(t), "test"))
 	must(t, c.Quit(ctx(t)))
 	await(t, "the cgroup's removal", func() bool { _, err := os.Stat(children[0]); return err != nil })
+}
+
+// What waits for a standby is seen by nobody, also not in the moment of the fence: it was acknowledged to nobody, and the next
+// primary may never have had it.
+func TestNobodyReadsWhatWaitedAtTheFence(t *testing.T) {
+	for range 3 { // the moment was short: not every fence had a reader in it
+		t.Run("by a walk of the process tree", func(t *testing.T) { nobodyReads(t, newInstance(t)) })
+		t.Run("by its cgroup", func(t *testing.T) {
+			own, err := ownCgroup()
+			if err != nil || credential == nil {
+				t.Skip("needs root and cgroup v2:", err)
+			}
+			i := newInstance(t)
+			i.ensure()
+			i.delegate(own)
+			nobodyReads(t, i)
+		})
+	}
+}
+
+func nobodyReads(t *testing.T, i *instance) {
+	const waiting, reading = 40, 2
+	c, cmd := i.ensure(), i.command()
+	cmd.Args = append(cmd.Args, "-c", "synchronous_standby_names=nobody")
+	must(t, c.Disarm(ctx(t), 1))
+	must(t, c.Start(ctx(t), cmd))
+	i.exec("SET synchronous_commit = local; CREATE TABLE t (a int)")
+	for range waiting {
+		w := i.connect()
+		go func() { _, _ = w.Exec(context.Background(), "INSERT INTO t VALUES (1)") }()
+	}
+	look := i.connect()
+	await(t, "commits that wait", func() (all bool) {
+		must(t, look.QueryRow(ctx(t), "SELECT count(*) = $1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'", waiting).Scan(&all))
+		return all
+	})
+	saw := make(chan int, reading)
+	for range reading {
+		r := i.connect()
+		go func() {
+			most, n := 0, 0
+			for r.QueryRow(context.Background(), "SELECT count(*) FROM t").Scan(&n) == nil {
+				most = max(most, n)
+			}
+			saw <- most
+		}()
+	}
+	must(t, c.Fence(ctx(t), "test"))
+	for range reading {
+		if n := <-saw; n != 0 {
+			t.Errorf("%d rows were read that waited for a standby", n)
+		}
+	}
 }
 
 // delegate moves the warden into a cgroup that belongs to its user.

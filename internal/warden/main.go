@@ -201,6 +201,9 @@ func killLeftovers(dataDir string, log *slog.Logger) error {
 			log.Warn("killing leftovers of an earlier warden", "processes", len(found), "first", found[0].pid)
 		}
 		for _, p := range found {
+			_ = p.signal(syscall.SIGSTOP) // nobody is to hear of another's end: see killAll
+		}
+		for _, p := range found {
 			_ = p.kill()
 		}
 		time.Sleep(pause)
