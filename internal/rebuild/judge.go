@@ -80,7 +80,7 @@ type Verdict struct {
 	// destroyed are no members of the new store.
 	destroyed []string
 	view      core.StoreView
-	lease     *core.LeaseRecord
+	lost      []core.Loss // what members who answer have and the leader has not
 }
 
 // Seen is what the next judgement is to know of this one.
@@ -337,6 +337,7 @@ func (j *judge) evidence() *Refusal {
 	j.v.Leader = j.q.Leader
 	if mine, best := j.usable()[i].Position(), j.answers[j.v.Furthest].Position(); mine.Compare(best) < 0 {
 		j.v.Enough = false
+		j.v.lost = []core.Loss{{Member: j.v.Furthest, Term: j.answers[j.v.Furthest].Term, From: mine, To: best.LSN}}
 		j.v.Evidence = fmt.Sprintf("%s is at %s, %s at %s: what lies between is lost if %s leads", j.q.Leader, mine, j.v.Furthest, best, j.q.Leader)
 	}
 	return nil
@@ -377,6 +378,8 @@ func (j *judge) enough() (bool, string) {
 		return false, fmt.Sprintf("the data of %s is on timeline %d, newer than the newest records: commits since may be on %s only", j.v.Furthest, best.Timeline, strings.Join(missing, ", "))
 	case len(missing) == 0 && best.Timeline <= known:
 		return true, "all data members answer with their data"
+	case len(missing) == 0 && len(j.givenUp()) > 0:
+		return false, fmt.Sprintf("the data of %s is on timeline %d, newer than the newest records: whoever began it gave up what %s", j.v.Furthest, best.Timeline, strings.Join(j.givenUp(), ", "))
 	case len(missing) == 0:
 		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 	case j.mayHave:
@@ -389,6 +392,25 @@ func (j *judge) enough() (bool, string) {
 		return true, fmt.Sprintf("%s, which led last, has everything that was acknowledged", l.Holder)
 	}
 	return j.bySet(l, have, best)
+}
+
+// givenUp says who has what the furthest has not: under async a takeover gives up commits that were acknowledged, and what
+// the lease said of them is lost with the newest records.
+func (j *judge) givenUp() (words []string) {
+	if j.v.view.Spec.Durability != spec.DurabilityAsync {
+		return nil // it was proven that nobody was told of what is only there
+	}
+	best := j.answers[j.v.Furthest]
+	j.v.lost = nil
+	for _, a := range j.usable() {
+		at, from := a.Position(), a.Position()
+		from.LSN = min(at.LSN, a.Instance.History.Parting(at.Timeline, best.Instance.History, best.Position().Timeline))
+		if from.LSN < at.LSN {
+			j.v.lost = append(j.v.lost, core.Loss{Member: a.Name, Term: a.Term, From: from, To: at.LSN})
+			words = append(words, fmt.Sprintf("%s has from %s to %s", a.Name, from, at))
+		}
+	}
+	return words
 }
 
 // candidates are those of names who may lead.

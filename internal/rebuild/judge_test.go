@@ -3,6 +3,7 @@ package rebuild
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,20 @@ func TestJudge(t *testing.T) {
 		"data newer than all records": {func(w *world) {
 			w.change("n3", func(a *Answer) { a.Instance.Timeline = 3 })
 		}, "", "", true, "newer than the newest records", "n3", "n3"},
+		"under async, who began data newer than all records gave up what another has": {func(w *world) {
+			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
+			for n := range w.answers {
+				w.change(n, func(a *Answer) { a.Saved = s })
+			}
+			w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 400}} })
+		}, "", "", false, "gave up what n1 has from 2:0/190 to 2:0/1F4, n2 has from 2:0/190 to 2:0/1F4", "n3", "n3"},
+		"under async, data newer than all records in which nothing is missing": {func(w *world) {
+			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
+			for n := range w.answers {
+				w.change(n, func(a *Answer) { a.Saved = s })
+			}
+			w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 500}} })
+		}, "", "", true, "newer than the newest records", "n3", "n3"},
 		"data of another system is nobody's": {func(w *world) {
 			w.change("n1", func(a *Answer) { a.Data.SystemID = "8" })
 		}, "", "", true, "enough of n2, n3", "-", "n2"},
@@ -400,5 +415,26 @@ func TestWaitForOldTrust(t *testing.T) {
 		if got := v.Wait(c.answers); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// What is lost beside the newest records is what others have and the leader has not; the lease says it.
+func TestRecordsSayWhatIsGivenUp(t *testing.T) {
+	w := three(t)
+	s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
+	for n := range w.answers {
+		w.change(n, func(a *Answer) { a.Saved = s })
+	}
+	w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 450}} })
+	w.change("n2", func(a *Answer) { a.Instance.LastRecord = 440 })
+	w.q.AcceptLoss = true
+	want := []core.Loss{{Member: "n1", Term: 4, From: wal.Position{Timeline: 2, LSN: 450}, To: 500}}
+	if l := w.first(Judge(w.q, w.answers)).Lease; l.Holder != "n3" || !slices.Equal(l.Lost, want) {
+		t.Errorf("lease %+v, want lost %+v", l, want)
+	}
+	w.q.Leader = "n1" // the operator knows better
+	want = []core.Loss{{Member: "n3", Term: 4, From: wal.Position{Timeline: 2, LSN: 500}, To: 400}}
+	if l := w.first(Judge(w.q, w.answers)).Lease; l.Holder != "n1" || !slices.Equal(l.Lost, want) {
+		t.Errorf("lease %+v, want lost %+v", l, want)
 	}
 }

@@ -45,7 +45,9 @@ func (v Verdict) firstLease() core.LeaseRecord {
 	l := core.LeaseRecord{Holder: was.Holder, Term: v.Term, Beat: 1, TTL: s.TTL, Margin: s.Margin, Timeline: wal.Timeline(v.Timeline), LSN: was.LSN, On: was.On, Past: was.Past,
 		Sync: was.Sync, Released: was.Released || was.Holder == "", Final: was.Final, Lost: was.Lost,
 		Written: true} // its holder may have written what nobody of the set has, see core's wroteBefore
-	if v.Leader != "" && !v.Enough && was.Holder != "" && was.Holder != v.Leader {
+	l.Lost = append(slices.Clone(l.Lost), v.lost...)
+	told := slices.ContainsFunc(v.lost, func(l core.Loss) bool { return l.Member == was.Holder })
+	if v.Leader != "" && !v.Enough && !told && was.Holder != "" && was.Holder != v.Leader {
 		loss := core.Loss{Member: was.Holder, Term: was.Term, To: was.LSN}
 		for _, r := range v.Rows {
 			if r.Name == v.Leader {

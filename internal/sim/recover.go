@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/rebuild"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
@@ -87,8 +88,8 @@ func (w *World) recoveryAnswers(of *node) map[string]rebuild.Answer {
 // awake: the agent answers.
 func (n *node) awake() bool { return n.down == 0 && n.agent.up && n.agent.group.frozen == 0 }
 
-// operate again and again until the store is there: an operator who accepts no loss, and says of nobody that he
-// is destroyed.
+// recoverStore is tried again and again until the store is there: by an operator who accepts no loss that waiting could
+// avert, and says of nobody that he is destroyed.
 func (w *World) recoverStore() {
 	if !w.store.lost {
 		return
@@ -101,7 +102,7 @@ func (w *World) recoverStore() {
 	}
 	answers := w.recoveryAnswers(n)
 	v := w.judge(answers, rebuild.Records{})
-	if v.Refusal != nil || !v.Enough {
+	if v.Refusal != nil || !w.willing(v) {
 		w.tell(n, "recover", "refused: %+v, %s", v.Refusal, v.Evidence)
 		again()
 		return
@@ -133,11 +134,17 @@ func (w *World) judge(answers map[string]rebuild.Answer, seen rebuild.Records) r
 	return rebuild.Judge(rebuild.Question{ClusterID: clusterID, External: w.o.External, Seen: seen}, copied)
 }
 
+// willing: a loss is accepted under async, which may lose by its name, and when all members answer: nobody is left to wait for.
+func (w *World) willing(v rebuild.Verdict) bool {
+	silent := slices.ContainsFunc(v.Rows, func(r rebuild.Row) bool { return r.State != "answers" })
+	return v.Enough || w.o.Durability == spec.DurabilityAsync && !silent
+}
+
 // promised: all have had their time to leave the old store.
 func (w *World) promised(n *node, answers map[string]rebuild.Answer, generation uint64, seen rebuild.Records) {
 	n.founding = 0
 	v := w.judge(answers, seen)
-	if v.Refusal != nil || !v.Enough || v.Generation != generation || !n.awake() || n.generation >= generation || !w.store.lost {
+	if v.Refusal != nil || !w.willing(v) || v.Generation != generation || !n.awake() || n.generation >= generation || !w.store.lost {
 		w.tell(n, "recover", "given up: %+v", v.Refusal)
 		return
 	}
