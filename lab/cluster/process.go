@@ -119,7 +119,18 @@ func (c *Cluster) PowerCut(members ...*Member) {
 			}
 		}
 	}
-	// The disks first: what a dying process still writes must not reach them.
+	// The cables first, then the disks: processes end one after the other, and what one does that has seen another's end
+	// must reach nobody. (An agent that saw its PostgreSQL die of the dead disk once told the store so.)
+	var up []*rig.Host
+	for _, m := range members {
+		if !m.Host.LinkIsUp() {
+			continue
+		}
+		up = append(up, m.Host)
+		if err := m.Host.LinkDown(); err != nil {
+			c.T.Fatal(err)
+		}
+	}
 	c.each(dead, (*rig.Volume).Die)
 	var wg sync.WaitGroup
 	errs := make([]error, len(members))
@@ -133,6 +144,11 @@ func (c *Cluster) PowerCut(members ...*Member) {
 	c.each(dead, (*rig.Volume).Remount)
 	for _, m := range members {
 		m.WaitAgentEnd(10 * time.Second)
+	}
+	for _, h := range up {
+		if err := h.LinkUp(); err != nil {
+			c.T.Fatal(err)
+		}
 	}
 }
 

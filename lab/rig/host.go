@@ -75,6 +75,13 @@ func (h *Host) LinkDown() error { return tool("ip", "link", "set", h.veth(), "do
 // LinkUp puts it back.
 func (h *Host) LinkUp() error { return tool("ip", "link", "set", h.veth(), "up") }
 
+// LinkIsUp says whether the cable is in.
+func (h *Host) LinkIsUp() bool {
+	text, err := os.ReadFile("/sys/class/net/" + h.veth() + "/flags")
+	flags, bad := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(string(text), "0x")), 16, 32)
+	return err == nil && bad == nil && flags&syscall.IFF_UP != 0
+}
+
 func (h *Host) takeDown() {
 	h.Watchdog.close()
 	for _, v := range h.Volumes {

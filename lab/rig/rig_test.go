@@ -123,6 +123,9 @@ func TestCuts(t *testing.T) {
 	}
 	must(t, r.HealAll())
 	must(t, a.LinkDown())
+	if a.LinkIsUp() || !b.LinkIsUp() {
+		t.Error("a pulled cable counts as up, or another as down")
+	}
 	if reaches(t, b, a) {
 		t.Error("the link is down")
 	}
