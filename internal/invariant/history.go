@@ -25,6 +25,7 @@ type reign struct {
 	member     int
 	term       uint64
 	firstAcked time.Duration // 0: none
+	destroyed  bool          // its data is gone: what it had is not known any more
 }
 
 // Found gives the violations so far.
@@ -126,6 +127,13 @@ func (h *History) Saw(member, commit int) {
 	}
 }
 
+// Destroyed: a fault has deleted the member's data. What it had is known by whoever opens next.
+func (h *History) Destroyed(member int) {
+	for i := range h.reigns {
+		h.reigns[i].destroyed = h.reigns[i].destroyed || h.reigns[i].member == member
+	}
+}
+
 func (h *History) justThawed(member int, at time.Duration) bool {
 	thawed, ok := h.thawed[member]
 	return ok && at-thawed <= h.Grace && h.Grace > 0
@@ -143,7 +151,7 @@ func (h *History) notForgotten(r reign, commit int) {
 			newest = later
 		}
 	}
-	if newest.term > r.term && !h.Has(newest.member, commit) {
+	if newest.term > r.term && !newest.destroyed && !h.Has(newest.member, commit) {
 		h.found.add("I2", "member %d (term %d) acknowledges commit %d, and member %d has opened term %d without it", r.member, r.term, commit, newest.member, newest.term)
 	}
 }

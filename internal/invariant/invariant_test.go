@@ -139,6 +139,21 @@ func TestHistory(t *testing.T) {
 			h.Opened(1, 2, false, all)
 			h.Acknowledge(0, 3, 19, 23)
 		}, "I2"},
+		"… whose data were destroyed since": {func(h *History) {
+			h.Has = func(member, _ int) bool { return member == 0 }
+			h.Opened(0, 1, false, all)
+			h.Opened(1, 2, false, all)
+			h.Destroyed(1)
+			h.Acknowledge(0, 3, 19, 23)
+		}, ""},
+		"… and whoever opens then has it not": {func(h *History) {
+			h.Has = func(member, _ int) bool { return member == 0 }
+			h.Opened(0, 1, false, all)
+			h.Opened(1, 2, false, all)
+			h.Destroyed(1)
+			h.Acknowledge(0, 3, 19, 23)
+			h.Opened(2, 3, false, none)
+		}, "I2"},
 		"the leader of the end lacks a commit": {func(h *History) {
 			h.Has = func(member, _ int) bool { return member == 0 }
 			h.Opened(0, 1, false, all)

@@ -237,6 +237,7 @@ func (p *server) wipe() {
 	if p.state != core.StateStopped {
 		p.exited("exit code 1")
 	}
+	p.n.w.hist.Destroyed(p.n.i)
 	p.data = core.Data{State: core.DataAbsent}
 	p.wal, p.timeline, p.history, p.control, p.checkpoint, p.ckptTL, p.oldest = nil, 0, nil, "", 0, 0, 0
 	for i := range p.slots {
