@@ -29,6 +29,8 @@ func (d *wardenProc) begin() {
 	d.permit, d.alive, d.empty, d.killing, d.fenced, d.exitedAt, d.exitText = trust.Permit{}, true, true, false, false, 0, ""
 	if d.n.pg.state != core.StateStopped {
 		d.n.pg.halt()
+	} else {
+		d.n.pg.group.kill() // a backend that outlived its postmaster
 	}
 	d.n.dog.bound = false
 	d.watch() // takes back what an earlier one left counting
