@@ -81,8 +81,10 @@ type Backend struct {
 	Forks func(context.Context) ([]ForkEntry, error)
 	Fork  func(id string) (forks.Summary, error)
 
-	// Boot is the clock of View.Now, for watchers who want to know what is so now; nil: they get what was seen last.
+	// For watchers who want to know what is so now: the clock of View.Now, and what makes the loop look at once. nil:
+	// they get what was seen last.
 	Boot func() core.Instant
+	Look func()
 
 	// Now is the wall clock, for tokens and certificates; nil: time.Now.
 	Now func() time.Time
@@ -97,6 +99,9 @@ func (b Backend) withDefaults() Backend {
 	}
 	if b.Status == nil {
 		b.Status = func() peer.Status { return peer.Status{Name: b.Name} }
+	}
+	if b.Look == nil {
+		b.Look = func() {}
 	}
 	if b.Health == nil {
 		b.Health = func() health.Facts { return health.Facts{} }

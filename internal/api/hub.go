@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 )
@@ -18,6 +19,7 @@ import (
 const (
 	eventsKept    = 128 // for those who come back
 	eventsWaiting = 16  // for one reader
+	lookAgain     = 20 * time.Millisecond
 )
 
 // hub gives each change of the endpoints to all who watch. It waits for nobody: who does not read is dropped.
@@ -82,8 +84,10 @@ func (h *hub) join(last string) (*watcher, []event, error) {
 	return h.watchers.add(everybody), h.missed(last), nil
 }
 
-// askedSince waits until what is published was asked for at this time or later, or until nothing will be.
-func (h *hub) askedSince(ctx context.Context, at core.Instant) {
+// askedSince waits until what is published was asked for at this time or later, or until nothing will be. look makes
+// that soon: again each time, for a question that was under way already came too early.
+func (h *hub) askedSince(ctx context.Context, at core.Instant, look func()) {
+	pause := time.Duration(0)
 	for {
 		h.mu.Lock()
 		enough, told := h.closed || h.known && h.asked >= at, h.told
@@ -91,6 +95,13 @@ func (h *hub) askedSince(ctx context.Context, at core.Instant) {
 		if enough {
 			return
 		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		look()
+		pause = lookAgain // a member that is silent is so for a second
 		select {
 		case <-told:
 		case <-ctx.Done():

@@ -73,7 +73,7 @@ func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Query().Has("fresh") && s.b.Boot != nil {
-		s.hub.askedSince(r.Context(), s.b.Boot())
+		s.hub.askedSince(r.Context(), s.b.Boot(), s.b.Look)
 	}
 	watcher, missed, err := s.hub.join(r.Header.Get("Last-Event-ID"))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,8 +182,10 @@ func TestWatchTellsChangesAndWhatWasMissed(t *testing.T) {
 func TestWatchTellsWhatWasAskedForAfterItBegan(t *testing.T) {
 	second := core.Instant(time.Second)
 	came := make(chan struct{})
+	var looks atomic.Int32
 	f := newFixture(t, func(b *Backend) {
 		b.Boot = func() core.Instant { close(came); return 2 * second }
+		b.Look = func() { looks.Add(1) }
 	})
 	at := func(t core.Instant, age time.Duration, e journal.Entry) {
 		e.View.Now, e.View.Peers[0].Age = t, age
@@ -198,6 +201,9 @@ func TestWatchTellsWhatWasAskedForAfterItBegan(t *testing.T) {
 	at(4*second, 3*time.Second, silent)
 	if e := next(t, events); e.Epoch != 7 {
 		t.Errorf("told what was so before: %+v", e)
+	}
+	if looks.Load() == 0 {
+		t.Error("the loop was left to look when it likes")
 	}
 	for _, c := range []struct {
 		peer core.Peer

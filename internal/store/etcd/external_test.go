@@ -77,8 +77,8 @@ var outages = map[string]struct {
 	leads  bool
 	max    time.Duration
 }{
-	"follower killed": {syscall.SIGKILL, false, 500 * time.Millisecond},
-	"follower frozen": {syscall.SIGSTOP, false, time.Second}, // as powered off: silence
+	"follower killed": {syscall.SIGKILL, false, 900 * time.Millisecond}, // its end is heard: no call has to wait for its limit
+	"follower frozen": {syscall.SIGSTOP, false, time.Second},            // as powered off: silence
 	"leader killed":   {syscall.SIGKILL, true, 3500 * time.Millisecond},
 	"leader frozen":   {syscall.SIGSTOP, true, 3500 * time.Millisecond},
 }
