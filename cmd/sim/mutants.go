@@ -1,5 +1,7 @@
 package main
 
+import "github.com/pgherd/pgherd/internal/sim"
+
 // mutant is a deliberate fault in the code that guards the data, as an edit of source: the
 // simulator is worth what it finds of them. A survivor is a missing fault in the
 // simulator. An edit whose text is not there exactly once is an error, so that none of
@@ -35,6 +37,16 @@ const (
 	simJobs   = "internal/sim/jobs.go"
 	evidence  = "internal/core/evidence.go"
 )
+
+// rare are mutants that need more seeds than others, with the fault without which they do no harm: as many more are drawn,
+// and only those are run in which it comes.
+const rarer = 10
+
+var rare = map[string]sim.FaultKind{
+	"forgets-its-vote":      sim.KillVoters,
+	"takes-after-vouching":  sim.StallStore,
+	"recover-over-a-quorum": sim.WipeStore,
+}
 
 var mutants = []mutant{
 	// Who may lead.

@@ -14,6 +14,13 @@ func TestMutantsApply(t *testing.T) {
 		t.Errorf("only %d mutants", len(mutants))
 	}
 	names := map[string]bool{}
+	defer func() {
+		for name := range rare {
+			if !names[name] {
+				t.Errorf("%q is rare, and is no mutant", name)
+			}
+		}
+	}()
 	for _, m := range mutants {
 		if names[m.name] || m.why == "" || len(m.edits) == 0 {
 			t.Errorf("%q is there twice, or says nothing", m.name)

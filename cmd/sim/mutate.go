@@ -92,7 +92,13 @@ func (m mutant) try(ctx context.Context, dir string, seeds uint64) verdict {
 		return v
 	}
 	defer os.RemoveAll(dir)
-	out, err := exec.CommandContext(ctx, exe, "-n", fmt.Sprint(seeds), "-first", "-workers", "1").CombinedOutput()
+	args := []string{"-first", "-workers", "1", "-n"}
+	if with := rare[m.name]; with != "" {
+		args = append(args, fmt.Sprint(rarer*seeds), "-with", string(with))
+	} else {
+		args = append(args, fmt.Sprint(seeds))
+	}
+	out, err := exec.CommandContext(ctx, exe, args...).CombinedOutput()
 	if found := brokenLine.FindSubmatch(out); found != nil {
 		v.seed, v.broken = string(found[1]), string(found[2])
 		v.err = correctPasses(v.seed)
