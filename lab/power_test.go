@@ -65,6 +65,11 @@ func startOldPrimaryFirst(l *Lab) {
 	l.Mark("power fails on %s", stale.Name)
 	stale.PowerCut()
 	l.takenOver(stale)
+	// At first a new reign may promise nobody anything: until it has proven who waits for whom.
+	l.Cluster.Wait(20*time.Second, "the new primary's commits to be kept on another member", func() bool {
+		_, lease, ok := l.Cluster.Records()
+		return ok && lease.Written && len(lease.Sync.Members) > 0
+	})
 	rest := l.Cluster.Standbys(stale)
 	l.Mark("power fails on the other data members")
 	l.Cluster.PowerCut(rest...)
