@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +28,7 @@ type batch struct {
 	record      string
 	regressions string
 	pinned      sim.Pinned
-	with        string // only seeds in whose run this fault comes
+	with        string // only seeds in whose run these faults come, with commas
 
 	mu     sync.Mutex
 	sums   sums
@@ -53,7 +54,7 @@ func (b *batch) run(ctx context.Context) error {
 				if b.count > 0 && seed >= b.from+b.count || b.count == 0 && cpu()-began > b.cpuSeconds {
 					return
 				}
-				if b.with != "" && !comes(seed, b.pinned, sim.FaultKind(b.with)) {
+				if b.with != "" && !come(seed, b.pinned, strings.Split(b.with, ",")) {
 					continue
 				}
 				if b.add(sim.Run(seed, b.pinned), cpu()-began) && b.first {
@@ -66,10 +67,15 @@ func (b *batch) run(ctx context.Context) error {
 	return b.report(cpu() - began)
 }
 
-// comes: the fault is in the schedule that the seed draws. After a change of how a fault is modelled these are the seeds to run again.
-func comes(seed uint64, p sim.Pinned, kind sim.FaultKind) bool {
+// come: the faults are in the schedule that the seed draws. After a change of how a fault is modelled these are the seeds to run again.
+func come(seed uint64, p sim.Pinned, kinds []string) bool {
 	_, faults := sim.Draw(seed, p)
-	return slices.ContainsFunc(faults, func(f sim.Fault) bool { return f.Kind == kind })
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(faults, func(f sim.Fault) bool { return f.Kind == sim.FaultKind(kind) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // add counts a run; true when it broke an invariant.

@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) error {
 	f.BoolVar(&b.quiet, "quiet", false, "only the last lines")
 	f.StringVar(&b.record, "record", "", "append the result to this file")
 	f.StringVar(&b.regressions, "regressions", "", "append seeds that break an invariant to this file")
-	f.StringVar(&b.with, "with", "", "only the seeds of -n in whose run this fault comes, such as hide_node")
+	f.StringVar(&b.with, "with", "", "only the seeds of -n in whose run these faults come, such as hide_node,kill_agent")
 	f.BoolVar(&b.first, "first", false, "stop at the first seed that breaks an invariant")
 	only := f.String("mutants", "", "score the simulator by its mutants: all, or the name of one; -n is how many seeds each gets (default 100000)")
 	durability := f.String("durability", "", "sync or async; empty: as the seed draws")

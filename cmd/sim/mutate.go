@@ -94,7 +94,7 @@ func (m mutant) try(ctx context.Context, dir string, seeds uint64) verdict {
 	defer os.RemoveAll(dir)
 	args := []string{"-first", "-workers", "1", "-n"}
 	if with := rare[m.name]; with != "" {
-		args = append(args, fmt.Sprint(rarer*seeds), "-with", string(with))
+		args = append(args, fmt.Sprint(rarer*seeds), "-with", with)
 	} else {
 		args = append(args, fmt.Sprint(seeds))
 	}

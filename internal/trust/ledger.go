@@ -48,17 +48,28 @@ func (l *Ledger) Merge(v core.StoreView, revision int64, sent, now core.Instant)
 			v.OperationSeenAt = now
 		}
 	}
-	v.Poolers = slices.Clone(v.Poolers) // the snapshot's own may be others', too
-	for i, p := range v.Poolers {
-		v.Poolers[i].SeenAt = now
+	v.Poolers = l.poolers(v.Poolers, now)
+	l.newest, l.known = revision, v
+	return nil
+}
+
+// poolers are list with the time at which each record was seen first. What was known is given again where nothing is new: a
+// store is read more often than its poolers write.
+func (l *Ledger) poolers(list []core.Pooler, now core.Instant) []core.Pooler {
+	same := func(a, b core.Pooler) bool { return a.Name == b.Name && a.Revision == b.Revision }
+	if slices.EqualFunc(list, l.known.Poolers, same) {
+		return l.known.Poolers
+	}
+	list = slices.Clone(list) // the snapshot's own may be others', too
+	for i, p := range list {
+		list[i].SeenAt = now
 		for _, known := range l.known.Poolers {
-			if known.Name == p.Name && known.Revision == p.Revision {
-				v.Poolers[i].SeenAt = known.SeenAt
+			if same(known, p) {
+				list[i].SeenAt = known.SeenAt
 			}
 		}
 	}
-	l.newest, l.known = revision, v
-	return nil
+	return list
 }
 
 // Renewed takes note of our own successful write of the lease, sent at sent and answered
