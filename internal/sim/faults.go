@@ -274,8 +274,12 @@ func (w *World) slowness(f Fault) func() {
 func (s *storage) fault(f Fault) func() {
 	switch f.Kind {
 	case StallStore:
-		s.stalled = max(s.stalled, s.w.now+f.Dur)
-		return func() { s.stalled = min(s.stalled, s.w.now) }
+		what := &s.stalled // the whole, or its disk alone
+		if f.N%2 == 1 {
+			what = &s.diskStalls
+		}
+		*what = max(*what, s.w.now+f.Dur)
+		return func() { *what = min(*what, s.w.now) }
 	case DeposeStore:
 		s.elect()
 	case StaleStore:

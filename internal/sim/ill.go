@@ -96,7 +96,7 @@ func (w *World) watchIll() {
 func (w *World) calmBeside(ill *node) bool {
 	s := w.store
 	r := &s.records
-	if w.lossPct > 0 || w.slowBy > 0 || w.o.TailOneIn > 0 && w.o.Tail > time.Second || w.slowReads > 0 || s.staleness > 0 || s.electing || s.stalled > w.now || r.Paused || r.Operation.Active() {
+	if w.lossPct > 0 || w.slowBy > 0 || w.o.TailOneIn > 0 && w.o.Tail > time.Second || w.slowReads > 0 || s.staleness > 0 || s.electing || max(s.stalled, s.diskStalls) > w.now || r.Paused || r.Operation.Active() {
 		return false
 	}
 	if w.hist.Sync && len(r.Lease.Sync.Members) == 0 {

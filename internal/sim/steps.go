@@ -53,7 +53,7 @@ func (a *agent) step(s *core.Step, done func(error)) {
 	case core.StepVouch:
 		a.askVouch(*s, done)
 	case core.StepPutCluster, core.StepPutOperation, core.StepPutRequest, core.StepEndRequest:
-		w.store.call(n, storeLimit, func() outcome { return w.store.put(n, *s) }, func(o outcome) { done(failure(o)) })
+		w.store.write(n, storeLimit, func() outcome { return w.store.put(n, *s) }, func(o outcome) { done(failure(o)) })
 	case core.StepInit, core.StepClone, core.StepRewind, core.StepCheckpoint:
 		done(a.startJob(*s))
 	case core.StepConfigure:
@@ -109,7 +109,7 @@ func (a *agent) putLease(s *core.Step, done func(error)) {
 	}
 	sent := n.clock()
 	var revision int64
-	w.store.call(n, storeLimit, func() outcome {
+	w.store.write(n, storeLimit, func() outcome {
 		o := w.store.put(n, *s)
 		revision = w.store.revision
 		return o

@@ -23,6 +23,7 @@ type storage struct {
 	leader     int
 	electing   bool
 	stalled    time.Duration // nothing is answered before this
+	diskStalls time.Duration // nothing is written before this, and reads are answered: they need no disk
 	staleness  int           // one read in so many is old; 0: none
 	old        []past
 	lost       bool    // wiped, and not rebuilt yet
@@ -123,10 +124,19 @@ func (s *storage) newCall() *call {
 // call sends a request. effect happens at the moment of linearization, done at the sender
 // within limit.
 func (s *storage) call(n *node, limit time.Duration, effect func() outcome, done func(outcome)) {
+	s.request(n, limit, s.stalled, effect, done)
+}
+
+// write is a call that needs the leader's disk.
+func (s *storage) write(n *node, limit time.Duration, effect func() outcome, done func(outcome)) {
+	s.request(n, limit, max(s.stalled, s.diskStalls), effect, done)
+}
+
+func (s *storage) request(n *node, limit, notBefore time.Duration, effect func() outcome, done func(outcome)) {
 	w, c := s.w, s.newCall()
 	c.n, c.back, c.generation, c.over, c.effect, c.done, c.result = n, n.agent.group.asks(), n.generation, w.now+limit, effect, done, unanswered
 	arrives := w.latency() + w.latency() // to the leader, and from it to a quorum's disks
-	if until := s.stalled - w.now; until > 0 {
+	if until := notBefore - w.now; until > 0 {
 		arrives += until
 	}
 	if arrives > limit { // given up by its sender, and under way all the same
