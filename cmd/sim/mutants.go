@@ -42,7 +42,6 @@ const rarer = 10
 
 var rare = map[string]string{
 	"forgets-its-vote":      "kill_voters",
-	"vouches-unproven":      "kill_voters,cut_store",
 	"recover-over-a-quorum": "wipe_store",
 }
 
@@ -85,8 +84,6 @@ var mutants = []mutant{
 	// Failsafe: a primary without the store.
 	{"silence-is-consent", "a member that does not answer counts as one that vouches", []edit{{simVouch, "finish(errSilent)", "finish(nil)"}}},
 	{"one-word-is-enough", "the first member that vouches is enough", []edit{{simVouch, "if open--; err != nil || open == 0 {", "if open--; err == nil || open == 0 {"}}},
-	{"takes-after-vouching", "a decision to take the lease is carried out after this member has vouched for its holder, and vouched although the lease had expired here or while it takes it", []edit{{vouch, "case now >= l.known.LeaseSeenAt.Add(lease.TTL.D()):", "case now < 0:"}, {vouch, "if l.known.LeaseRevision != 0 && !lease.Released && now < l.known.LeaseSeenAt.Add(lease.TTL.D()) {", "if lease.TTL < 0 {"}, {vouch, "case l.known.LeaseRevision <= l.unproven:", "case false:"}}},
-	{"vouches-unproven", "a member vouches although it has not seen the lease renewed since it started, or stood for election", []edit{{vouch, "case l.known.LeaseRevision <= l.unproven:", "case false:"}}},
 	{"word-without-promise", "a member vouches and stands for election as before", []edit{{vouch, "	l.known.LeaseSeenAt = max(l.known.LeaseSeenAt, now)\n", ""}}},
 
 	// What commits wait for.
