@@ -36,14 +36,14 @@ const (
 	evidence  = "internal/core/evidence.go"
 )
 
-// rare are mutants that need more seeds than others, with the faults without which they do no harm: as many more are drawn,
+// rare are mutants that need more seeds than others, with the faults without which they do no harm: rarer times as many are drawn,
 // and only those are run in which they come.
-const rarer = 10
-
 var rare = map[string]string{
 	"forgets-its-vote":      "kill_voters",
 	"recover-over-a-quorum": "wipe_store",
 }
+
+const rarer = 10
 
 var mutants = []mutant{
 	// Who may lead.

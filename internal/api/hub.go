@@ -48,8 +48,7 @@ func (h *hub) publish(e Endpoints, asked core.Instant) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked = asked
-	close(h.told)
-	h.told = make(chan struct{})
+	h.wake()
 	name := change(h.now, e)
 	if !h.known {
 		name = EventSnapshot
@@ -82,6 +81,12 @@ func (h *hub) join(last string) (*watcher, []event, error) {
 		return nil, nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "watch another member, or share one watch among programs", "%d watch this member already", watchersMax)
 	}
 	return h.watchers.add(everybody), h.missed(last), nil
+}
+
+// wake has those who wait look again. The lock is held.
+func (h *hub) wake() {
+	close(h.told)
+	h.told = make(chan struct{})
 }
 
 // askedSince waits until what is published was asked for at this time or later, or until nothing will be. look makes
@@ -135,8 +140,7 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	close(h.told)
-	h.told = make(chan struct{})
+	h.wake()
 	h.watchers.dropAll()
 }
 

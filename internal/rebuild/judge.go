@@ -378,10 +378,8 @@ func (j *judge) enough() (bool, string) {
 		return false, fmt.Sprintf("the data of %s is on timeline %d, newer than the newest records: commits since may be on %s only", j.v.Furthest, best.Timeline, strings.Join(missing, ", "))
 	case len(missing) == 0 && best.Timeline <= known:
 		return true, "all data members answer with their data"
-	case len(missing) == 0 && len(j.givenUp()) > 0:
-		return false, fmt.Sprintf("the data of %s is on timeline %d, newer than the newest records: whoever began it gave up what %s", j.v.Furthest, best.Timeline, strings.Join(j.givenUp(), ", "))
 	case len(missing) == 0:
-		return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
+		return j.beyondRecords(best)
 	case j.mayHave:
 		return false, fmt.Sprintf("%s were enough to go on without the others: what was acknowledged after the newest records is not known", strings.Join(j.gone, ", "))
 	case len(j.candidates(j.gone)) > 0 && !(j.v.view.Spec.Strict && j.v.view.Spec.Durability == spec.DurabilitySync):
@@ -394,23 +392,23 @@ func (j *judge) enough() (bool, string) {
 	return j.bySet(l, have, best)
 }
 
-// givenUp says who has what the furthest has not: under async a takeover gives up commits that were acknowledged, and what
-// the lease said of them is lost with the newest records.
-func (j *judge) givenUp() (words []string) {
-	if j.v.view.Spec.Durability != spec.DurabilityAsync {
-		return nil // it was proven that nobody was told of what is only there
-	}
-	best := j.answers[j.v.Furthest]
-	j.v.lost = nil
+// beyondRecords: all data members answer, and the furthest, which leads, is on a timeline that no record knows. Under async its
+// takeover gave up what others have beyond the fork, and what the lease said of that is lost with the newest records. Under sync
+// it was proven that nobody was told of it.
+func (j *judge) beyondRecords(best wal.Position) (bool, string) {
+	furthest, words := j.answers[j.v.Furthest], []string(nil)
 	for _, a := range j.usable() {
 		at, from := a.Position(), a.Position()
-		from.LSN = min(at.LSN, a.Instance.History.Parting(at.Timeline, best.Instance.History, best.Position().Timeline))
-		if from.LSN < at.LSN {
+		from.LSN = min(at.LSN, a.Instance.History.Parting(at.Timeline, furthest.Instance.History, best.Timeline))
+		if from.LSN < at.LSN && j.v.view.Spec.Durability == spec.DurabilityAsync {
 			j.v.lost = append(j.v.lost, core.Loss{Member: a.Name, Term: a.Term, From: from, To: at.LSN})
 			words = append(words, fmt.Sprintf("%s has from %s to %s", a.Name, from, at))
 		}
 	}
-	return words
+	if len(words) > 0 {
+		return false, fmt.Sprintf("the data of %s is on timeline %d, newer than the newest records: whoever began it gave up what %s", j.v.Furthest, best.Timeline, strings.Join(words, ", "))
+	}
+	return true, fmt.Sprintf("all data members answer with their data; that of %s is on timeline %d, newer than the newest records: it leads", j.v.Furthest, best.Timeline)
 }
 
 // candidates are those of names who may lead.

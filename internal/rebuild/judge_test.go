@@ -89,6 +89,14 @@ func (w *world) strict(rev int64, l core.LeaseRecord, who ...string) {
 	}
 }
 
+// async: a loss was accepted from the start; all have the same records.
+func (w *world) async() {
+	s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
+	for n := range w.answers {
+		w.change(n, func(a *Answer) { a.Saved = s })
+	}
+}
+
 func (w *world) lose(names ...string) {
 	for _, name := range names {
 		delete(w.answers, name)
@@ -107,16 +115,10 @@ func TestJudge(t *testing.T) {
 	}{
 		"all answer": {func(w *world) {}, "", "", true, "all data members answer", "", "n1"},
 		"all answer, under async": {func(w *world) {
-			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
-			for n := range w.answers {
-				w.change(n, func(a *Answer) { a.Saved = s })
-			}
+			w.async()
 		}, "", "", true, "all data members answer", "", "n1"},
 		"one is silent, under async: it may have led since": {func(w *world) {
-			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
-			for n := range w.answers {
-				w.change(n, func(a *Answer) { a.Saved = s })
-			}
+			w.async()
 			w.lose("n3")
 		}, "", "", false, "n3 may have led after the newest records, alone", "n1", "n1"},
 		"who had the newest records has gone silent since": {func(w *world) {
@@ -215,17 +217,11 @@ func TestJudge(t *testing.T) {
 			w.change("n3", func(a *Answer) { a.Instance.Timeline = 3 })
 		}, "", "", true, "newer than the newest records", "n3", "n3"},
 		"under async, who began data newer than all records gave up what another has": {func(w *world) {
-			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
-			for n := range w.answers {
-				w.change(n, func(a *Answer) { a.Saved = s })
-			}
+			w.async()
 			w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 400}} })
 		}, "", "", false, "gave up what n1 has from 2:0/190 to 2:0/1F4, n2 has from 2:0/190 to 2:0/1F4", "n3", "n3"},
 		"under async, data newer than all records in which nothing is missing": {func(w *world) {
-			s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
-			for n := range w.answers {
-				w.change(n, func(a *Answer) { a.Saved = s })
-			}
+			w.async()
 			w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 500}} })
 		}, "", "", true, "newer than the newest records", "n3", "n3"},
 		"data of another system is nobody's": {func(w *world) {
@@ -421,10 +417,7 @@ func TestWaitForOldTrust(t *testing.T) {
 // What is lost beside the newest records is what others have and the leader has not; the lease says it.
 func TestRecordsSayWhatIsGivenUp(t *testing.T) {
 	w := three(t)
-	s := w.saved(3, 100, leased(0), func(c *spec.Cluster) { c.Durability = spec.DurabilityAsync })
-	for n := range w.answers {
-		w.change(n, func(a *Answer) { a.Saved = s })
-	}
+	w.async()
 	w.change("n3", func(a *Answer) { a.Instance.Timeline, a.Instance.History = 3, wal.History{{Timeline: 2, LSN: 450}} })
 	w.change("n2", func(a *Answer) { a.Instance.LastRecord = 440 })
 	w.q.AcceptLoss = true

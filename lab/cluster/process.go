@@ -120,7 +120,7 @@ func (c *Cluster) PowerCut(members ...*Member) {
 		}
 	}
 	// The cables first, then the disks: processes end one after the other, and what one does that has seen another's end
-	// must reach nobody. (An agent that saw its PostgreSQL die of the dead disk once told the store so.)
+	// must reach nobody: an agent that has seen its PostgreSQL die of the dead disk would tell the store so.
 	var up []*rig.Host
 	for _, m := range members {
 		if !m.Host.LinkIsUp() {
