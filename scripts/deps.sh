@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what pgherd's build, demo and tests need and this machine lacks: PostgreSQL (14
 # or newer, from Debian's packages), PgBouncer (1.21 or newer), HAProxy, Prometheus and the Go modules; with the
-# argument "test" also what builds and drives the dashboard (npm, Chromium), with "lab" also what makes faults. It changes nothing that is there.
+# argument "test" also what builds and drives the dashboard (npm, Chromium) and what watches Patroni (check_patroni, vip-manager), with "lab" also what makes faults. It changes nothing that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -97,6 +97,15 @@ find_prometheus() {
 	rm -rf "$work"
 }
 
+# What was written to watch Patroni asks members in a test. iproute2: an interface of its own is given to vip-manager.
+find_watchers() {
+	command -v ip >/dev/null || [ -x /usr/sbin/ip ] || { refresh iproute2; install iproute2; }
+	[ -x /usr/local/lib/pgherd/check_patroni ] && [ -x /usr/local/lib/pgherd/vip-manager ] && return
+	say "fetching check_patroni and vip-manager"
+	command -v python3 >/dev/null || { refresh python3; install python3; }
+	as_root scripts/watchers.sh
+}
+
 # The real pgjdbc connects with what `pgherd dsn --format jdbc` prints, in a test; a JDK, because the test's program is a source file.
 find_jdbc() {
 	local missing=()
@@ -164,6 +173,7 @@ if [ "${1:-}" = test ]; then
 	find_npm
 	find_chromium
 	find_packaging_tools
+	find_watchers
 fi
 [ "${1:-}" != lab ] || find_lab_tools
 go version >/dev/null || die "go does not run here" "go.mod asks for $(sed -n 's/^go //p' go.mod)"

@@ -13,8 +13,8 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/forks"
-	"github.com/pgherd/pgherd/internal/metrics"
 	"github.com/pgherd/pgherd/internal/postgres"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
@@ -31,7 +31,7 @@ type keeper struct {
 
 	told   sync.Mutex
 	kept   core.Kept
-	summed []metrics.Kept // of each saved fork
+	summed []snapshot.Kept // of each saved fork
 }
 
 const (

@@ -47,11 +47,11 @@ func TestStoreIsClosedToOthersCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := snapshot(t, v, member); err != nil {
+	if err := snapshotOf(t, v, member); err != nil {
 		t.Fatalf("a member is refused: %v", err)
 	}
 	for who, stranger := range map[string]*tls.Config{"an application": applicationTLS(t, ca), "a pooler": poolerTLS(t, ca)} {
-		if err := snapshot(t, v, stranger); err == nil {
+		if err := snapshotOf(t, v, stranger); err == nil {
 			t.Errorf("the certificate of %s reads the store", who)
 		}
 		if err := handshake(config.Listen.Peer, stranger); err == nil {
@@ -92,7 +92,7 @@ func strangerTLS(t *testing.T, ca *pki.CA, sign func(csr []byte) ([]byte, error)
 	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
 }
 
-func snapshot(t *testing.T, v *voter, config *tls.Config) error {
+func snapshotOf(t *testing.T, v *voter, config *tls.Config) error {
 	s, err := etcd.Dial(t.Context(), etcd.Config{Endpoints: []string{v.config.ClientAdvertise}, TLS: config})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/rebuild"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
 )
@@ -43,6 +44,9 @@ type Backend struct {
 
 	// Health is what load balancers are answered by, from memory. nil: nothing is known.
 	Health func() health.Facts
+
+	// Snapshot is what Patroni's documents are made of, from memory. nil: nothing is known.
+	Snapshot func() snapshot.Snapshot
 
 	// Metrics answers scrapes; nil: there are none.
 	Metrics http.Handler
@@ -105,6 +109,9 @@ func (b Backend) withDefaults() Backend {
 	}
 	if b.Health == nil {
 		b.Health = func() health.Facts { return health.Facts{} }
+	}
+	if b.Snapshot == nil {
+		b.Snapshot = func() snapshot.Snapshot { return snapshot.Snapshot{} }
 	}
 	if b.Metrics == nil {
 		b.Metrics = http.NotFoundHandler()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/patroni"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/rebuild"
 	"github.com/pgherd/pgherd/internal/whatif"
@@ -72,6 +73,10 @@ var description = map[string]described{
 	"POST /v1/tokens":                {does: "Make a join token", in: TokenRequest{}, out: TokenAnswer{}},
 	"POST /v1/viewers":               {does: "Make a viewer's certificate", in: ViewerRequest{}, out: ViewerAnswer{}},
 	"POST /v1/join":                  {does: "Become a member, by a join token", in: JoinRequest{}, out: JoinAnswer{}},
+
+	"GET " + NodePath:    {does: "Patroni's document of this member; the health answers carry it for viewers", out: patroni.Node{}},
+	"GET " + ClusterPath: {does: "Patroni's document of the cluster", out: patroni.Cluster{}},
+	"GET " + HistoryPath: {does: "Patroni's list of the timelines that were left: number, position in bytes, reason, and where it is known when the next began and on which member", out: [][]any{}},
 
 	"GET /v1/member":       {does: "What a member says of itself to the others", out: peer.Status{}},
 	"POST /v1/vouch":       {does: "A primary that has lost the store asks for the others' word", in: core.Vouch{}, out: Accepted{}},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/pgherd/pgherd/internal/health"
@@ -9,7 +10,7 @@ import (
 )
 
 // healthRoutes are what load balancers ask: 200 or 503 and no word more, for anybody, as whoever may connect to
-// PostgreSQL can find out as much. A query that cannot be read is 400: no load balancer takes that for a yes.
+// PostgreSQL can find out as much; who is known as a viewer gets Patroni's document with it, as Patroni gives everybody. A query that cannot be read is 400: no load balancer takes that for a yes.
 func (s *Server) healthRoutes(mux *http.ServeMux) {
 	for _, path := range health.Paths() {
 		pattern := path
@@ -21,6 +22,9 @@ func (s *Server) healthRoutes(mux *http.ServeMux) {
 		}
 	}
 }
+
+// short are those that Patroni answers without its document.
+var short = map[string]bool{"/liveness": true, "/readiness": true}
 
 var healthMethods = []string{http.MethodGet, http.MethodOptions}
 
@@ -38,7 +42,12 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, path string) 
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Allow", strings.Join(append([]string{http.MethodHead}, healthMethods...), ", "))
 	}
-	if w.Header().Set("Content-Length", "0"); !yes {
+	var document []byte
+	if !short[path] {
+		document = s.withNode(w, r)
+	}
+	if w.Header().Set("Content-Length", strconv.Itoa(len(document))); !yes {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
+	_, _ = w.Write(document) // the caller is gone
 }

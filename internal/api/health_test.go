@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/health"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
@@ -66,6 +68,41 @@ func TestHealthBeforeTheFirstDecision(t *testing.T) {
 		_ = answer.Body.Close()
 		if answer.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", path, answer.Status)
+		}
+	}
+}
+
+// TestHealthTellsViewersMore: Patroni's document comes with the answer, to nobody but who is known, and a wrong token
+// makes no load balancer take a member out.
+func TestHealthTellsViewersMore(t *testing.T) {
+	f := newFixture(t, func(b *Backend) {
+		b.Snapshot = func() snapshot.Snapshot { return snapshot.Snapshot{Cluster: "main", Version: "9.9.9"} }
+	})
+	viewer := f.bearer(RoleViewer)
+	for _, c := range []struct {
+		client       *Client
+		method, path string
+		body         bool
+	}{
+		{viewer, http.MethodGet, "/replica", true}, {viewer, http.MethodGet, "/health", true}, {viewer, http.MethodGet, "/liveness", false},
+		{viewer, http.MethodHead, "/replica", false}, {viewer, http.MethodOptions, "/replica", false},
+		{f.as("wrong"), http.MethodGet, "/replica", false}, {f.remote(nil), http.MethodGet, "/replica", false},
+	} {
+		r, err := http.NewRequestWithContext(context.Background(), c.method, c.client.base+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := c.client.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusServiceUnavailable || err != nil {
+			t.Errorf("%s %s: %s, %v", c.method, c.path, answer.Status, err)
+		}
+		if c.body != strings.Contains(string(body), `"9.9.9"`) || !c.body && len(body) > 0 {
+			t.Errorf("%s %s: %q", c.method, c.path, body)
 		}
 	}
 }

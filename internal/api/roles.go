@@ -34,6 +34,9 @@ var needed = map[string]Role{
 	"GET /v1/operations/current": RoleViewer,
 	"GET /v1/forks":              RoleViewer,
 	"GET /v1/access/self":        RoleViewer,
+	"GET " + NodePath:            RoleViewer,
+	"GET " + ClusterPath:         RoleViewer,
+	"GET " + HistoryPath:         RoleViewer,
 
 	"POST /v1/operations":              RoleOperator, // but see postOperation
 	"DELETE /v1/operations/current":    RoleOperator,

@@ -16,6 +16,7 @@ type answer func(r *http.Request, by string) (any, error)
 // routes: all but the join need a role (see needed), and most of the rest are for members and local administrators.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	s.patroniRoutes(mux)
 	for pattern, f := range map[string]answer{
 		"GET /v1/member":                   s.getMember,
 		"POST /v1/vouch":                   s.postVouch,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/wal"
 )
 
 // Event is one thing that happened, for people and scripts.
@@ -16,6 +17,8 @@ type Event struct {
 	Code     string        `json:"code"`   // stable: see below, or a condition's or step's code
 	Severity core.Severity `json:"severity"`
 	Text     string        `json:"text"`
+
+	Timeline wal.Timeline `json:"timeline,omitempty"` // of EventOpen
 
 	// Shared says that every member sees this (it comes from the cluster's records),
 	// so that a list of several members' events shows it once.
@@ -200,6 +203,7 @@ func (d *deriver) instance() {
 	d.kept(was.Kept, is.Kept)
 	if is.Instance.Primary && !was.Instance.Primary {
 		d.add(EventOpen, core.Info, "PostgreSQL accepts writes on timeline %d", is.Instance.Timeline)
+		d.events[len(d.events)-1].Timeline = is.Instance.Timeline
 	}
 	if is.Instance.Streaming && (!was.Instance.Streaming || is.Instance.Follows != was.Instance.Follows) {
 		d.add(EventStreaming, core.Info, "streams from %s on timeline %d", is.Instance.Follows, is.Instance.Timeline)

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/snapshot"
 )
 
 // BenchmarkScrape is what one scrape costs, all in all.
 func BenchmarkScrape(b *testing.B) {
 	s := primary()
-	h := New("main", "n1", func() Snapshot { return s }, slog.New(slog.DiscardHandler)).Handler()
+	h := New("main", "n1", func() snapshot.Snapshot { return s }, slog.New(slog.DiscardHandler)).Handler()
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
@@ -23,7 +24,7 @@ func BenchmarkScrape(b *testing.B) {
 
 // BenchmarkTick is what the loop pays for being measured.
 func BenchmarkTick(b *testing.B) {
-	m := New("main", "n1", func() Snapshot { return primary() }, slog.New(slog.DiscardHandler))
+	m := New("main", "n1", func() snapshot.Snapshot { return primary() }, slog.New(slog.DiscardHandler))
 	memory, view := core.Memory{}, primary().View
 	b.ReportAllocs()
 	for b.Loop() {

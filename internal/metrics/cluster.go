@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
 )
 
@@ -11,93 +12,93 @@ import (
 // off shows what it knew last (pgherd_store_age_seconds tells).
 var ownOfCluster = []family{
 	plain("pgherd_term", "", "Term of the newest lease that is known; it grows by one with each change of leadership.",
-		func(s *Snapshot) float64 { return float64(s.View.Store.Lease.Term) }),
+		func(s *snapshot.Snapshot) float64 { return float64(s.View.Store.Lease.Term) }),
 	yes("pgherd_lease_held", "Value is 1 if a member holds the lease, as far as is known here, 0 otherwise.",
-		func(s *Snapshot) bool {
+		func(s *snapshot.Snapshot) bool {
 			l := s.View.Store.Lease
 			return s.View.Store.Known && l.Holder != "" && !l.Released && !s.Vacant
 		}),
 	plain("pgherd_lease_trusted_seconds", "seconds", "For how long this member may go on as primary if no renewal succeeds; 0 where the lease is another's.",
-		func(s *Snapshot) float64 {
-			if !s.leads() {
+		func(s *snapshot.Snapshot) float64 {
+			if !s.Leads() {
 				return 0
 			}
 			return max(0, s.Report.Trusted.Sub(s.Now).Seconds())
 		}),
 	yes("pgherd_store_up", "Value is 1 if the store answered when it was read last, 0 otherwise.",
-		func(s *Snapshot) bool { return s.View.Store.Known && s.View.Store.Err == "" }),
+		func(s *snapshot.Snapshot) bool { return s.View.Store.Known && s.View.Store.Err == "" }),
 	labelled("pgherd_store_age_seconds", "seconds", "How long ago the last successful read of the store was sent; none before the first.", nil,
-		func(s *Snapshot, give give) {
+		func(s *snapshot.Snapshot, give give) {
 			if s.View.Store.ReadAt != 0 {
-				give(s.ago(s.View.Store.ReadAt))
+				give(s.Ago(s.View.Store.ReadAt))
 			}
 		}),
-	yes("pgherd_paused", "Value is 1 while the cluster is paused, 0 otherwise.", func(s *Snapshot) bool { return s.View.Store.Paused }),
+	yes("pgherd_paused", "Value is 1 while the cluster is paused, 0 otherwise.", func(s *snapshot.Snapshot) bool { return s.View.Store.Paused }),
 	plain("pgherd_members", "members", "Members of the cluster, witnesses included.",
-		func(s *Snapshot) float64 { return float64(len(s.View.Store.Members)) }),
-	plain("pgherd_members_reachable", "members", "Those that answered this member within 3 s, itself included.", func(s *Snapshot) float64 {
+		func(s *snapshot.Snapshot) float64 { return float64(len(s.View.Store.Members)) }),
+	plain("pgherd_members_reachable", "members", "Those that answered this member within 3 s, itself included.", func(s *snapshot.Snapshot) float64 {
 		n := 1.0
 		for _, p := range s.View.Peers {
-			n += one(reachable(p))
+			n += one(snapshot.Reachable(p))
 		}
 		return n
 	}),
 	plain("pgherd_sync_set_members", "members", "Standbys that commits may wait for (n of `any k of n`).",
-		func(s *Snapshot) float64 { return float64(len(s.View.Store.Lease.Sync.Members)) }),
+		func(s *snapshot.Snapshot) float64 { return float64(len(s.View.Store.Lease.Sync.Members)) }),
 	plain("pgherd_sync_set_required", "members", "How many of them confirm each commit (k).",
-		func(s *Snapshot) float64 { return float64(s.View.Store.Lease.Sync.K) }),
+		func(s *snapshot.Snapshot) float64 { return float64(s.View.Store.Lease.Sync.K) }),
 	plain("pgherd_sync_standbys_wanted", "members", "How many the spec asks for (sync_standbys); 0 with durability async.",
-		func(s *Snapshot) float64 {
+		func(s *snapshot.Snapshot) float64 {
 			if c := s.View.Store.Spec; c.Durability == spec.DurabilitySync {
 				return float64(c.SyncStandbys)
 			}
 			return 0
 		}),
 	labelled("pgherd_standby_lag_bytes", "bytes", "On the primary: how far each other member's flushed WAL is behind; of one that does not stream, since what it told last. None where that is not known.", []string{"standby"},
-		func(s *Snapshot, give give) { lags(s, give, false) }),
+		func(s *snapshot.Snapshot, give give) { lags(s, give, false) }),
 	labelled("pgherd_standby_replay_lag_bytes", "bytes", "On the primary: how far what a streaming standby's readers see is behind.", []string{"standby"},
-		func(s *Snapshot, give give) { lags(s, give, true) }),
+		func(s *snapshot.Snapshot, give give) { lags(s, give, true) }),
 	labelled("pgherd_standby_streaming", "", "On the primary: 1 if the member streams from it, 0 otherwise.", []string{"standby"},
-		func(s *Snapshot, give give) {
+		func(s *snapshot.Snapshot, give give) {
 			for _, m := range others(s) {
 				_, ok := sender(s, m.Name)
 				give(one(ok), m.Name)
 			}
 		}),
 	plain("pgherd_losses_open", "takeovers", "Takeovers that may have lost acknowledged commits, and whose former primary is not back to tell.",
-		func(s *Snapshot) float64 { return float64(len(s.View.Store.Lease.Lost)) }),
+		func(s *snapshot.Snapshot) float64 { return float64(len(s.View.Store.Lease.Lost)) }),
 	plain("pgherd_losses_open_bytes", "bytes", "WAL that their former primaries had published and the new ones did not have; what they wrote after that is not known.",
-		func(s *Snapshot) float64 {
+		func(s *snapshot.Snapshot) float64 {
 			sum := int64(0)
 			for _, l := range s.View.Store.Lease.Lost {
 				sum += lostBytes(l)
 			}
 			return float64(sum)
 		}),
-	kept("pgherd_forks", "forks", "Saved forks on this member: WAL that only it had when it rejoined.", func(k Kept) float64 { return float64(k.Forks) }),
-	kept("pgherd_fork_bytes", "bytes", "WAL in them.", func(k Kept) float64 { return float64(k.Bytes) }),
-	kept("pgherd_fork_transactions", "transactions", "Committed transactions in them: with acked=\"true\" clients may have been told of them, and they are lost to the cluster.", func(k Kept) float64 { return float64(k.Transactions) }),
+	kept("pgherd_forks", "forks", "Saved forks on this member: WAL that only it had when it rejoined.", func(k snapshot.Kept) float64 { return float64(k.Forks) }),
+	kept("pgherd_fork_bytes", "bytes", "WAL in them.", func(k snapshot.Kept) float64 { return float64(k.Bytes) }),
+	kept("pgherd_fork_transactions", "transactions", "Committed transactions in them: with acked=\"true\" clients may have been told of them, and they are lost to the cluster.", func(k snapshot.Kept) float64 { return float64(k.Transactions) }),
 	labelled("pgherd_operation_active", "", "Value is 1 for the operation under way.", []string{"kind", "phase"},
-		func(s *Snapshot, give give) {
+		func(s *snapshot.Snapshot, give give) {
 			if op := s.View.Store.Operation; op.Active() {
 				give(1, op.Kind, op.Phase)
 			}
 		}),
-	pooler("pgherd_pooler_clients", "clients", "Clients of a host's two endpoints, as it told last.", func(_ *Snapshot, p core.Pooler) float64 { return float64(p.Clients) }),
-	pooler("pgherd_pooler_held_clients", "clients", "Clients that are held there for a handover.", func(_ *Snapshot, p core.Pooler) float64 {
+	pooler("pgherd_pooler_clients", "clients", "Clients of a host's two endpoints, as it told last.", func(_ *snapshot.Snapshot, p core.Pooler) float64 { return float64(p.Clients) }),
+	pooler("pgherd_pooler_held_clients", "clients", "Clients that are held there for a handover.", func(_ *snapshot.Snapshot, p core.Pooler) float64 {
 		if h := p.Hold; h != nil && (h.State == core.HoldHolding || h.State == core.HoldHeld) {
 			return float64(h.Clients)
 		}
 		return 0
 	}),
-	pooler("pgherd_pooler_leads", "", "Value is 1 if the read-write endpoint sends to a primary, 0 if its clients wait.", func(_ *Snapshot, p core.Pooler) float64 { return one(p.Target != "") }),
-	pooler("pgherd_pooler_readers", "members", "Members that the read-only endpoint sends to.", func(_ *Snapshot, p core.Pooler) float64 { return float64(len(p.Readers)) }),
-	pooler("pgherd_pooler_silent_seconds", "seconds", "How long ago the host told something new; it does each 10 s.", func(s *Snapshot, p core.Pooler) float64 { return s.ago(p.SeenAt) }),
+	pooler("pgherd_pooler_leads", "", "Value is 1 if the read-write endpoint sends to a primary, 0 if its clients wait.", func(_ *snapshot.Snapshot, p core.Pooler) float64 { return one(p.Target != "") }),
+	pooler("pgherd_pooler_readers", "members", "Members that the read-only endpoint sends to.", func(_ *snapshot.Snapshot, p core.Pooler) float64 { return float64(len(p.Readers)) }),
+	pooler("pgherd_pooler_silent_seconds", "seconds", "How long ago the host told something new; it does each 10 s.", func(s *snapshot.Snapshot, p core.Pooler) float64 { return s.Ago(p.SeenAt) }),
 }
 
 // others are the members that could stream from this one, if it is the primary.
-func others(s *Snapshot) (list []core.MemberRecord) {
-	if !s.leads() || !s.running() || !s.instance().Primary {
+func others(s *snapshot.Snapshot) (list []core.MemberRecord) {
+	if !s.Leads() || !s.Running() || !s.Instance().Primary {
 		return nil
 	}
 	for _, m := range s.View.Store.Members {
@@ -109,8 +110,8 @@ func others(s *Snapshot) (list []core.MemberRecord) {
 }
 
 // sender is the WAL sender of a standby that streams. (One that has just broken off may be there twice.)
-func sender(s *Snapshot, name string) (found core.Sender, ok bool) {
-	for _, one := range s.instance().Senders {
+func sender(s *snapshot.Snapshot, name string) (found core.Sender, ok bool) {
+	for _, one := range s.Instance().Senders {
 		if one.Member == name && one.Streaming && (!ok || one.FlushLSN > found.FlushLSN) {
 			found, ok = one, true
 		}
@@ -118,8 +119,8 @@ func sender(s *Snapshot, name string) (found core.Sender, ok bool) {
 	return found, ok
 }
 
-func lags(s *Snapshot, give give, replay bool) {
-	i := s.instance()
+func lags(s *snapshot.Snapshot, give give, replay bool) {
+	i := s.Instance()
 	for _, m := range others(s) {
 		if sent, ok := sender(s, m.Name); ok {
 			at := sent.FlushLSN
@@ -144,8 +145,8 @@ func lags(s *Snapshot, give give, replay bool) {
 // lostBytes is what of a loss is known: what the old primary had published, less what the new one had.
 func lostBytes(l core.Loss) int64 { return max(0, l.To.Sub(l.From.LSN)) }
 
-func kept(name, unit, help string, value func(Kept) float64) family {
-	return labelled(name, unit, help, []string{"acked"}, func(s *Snapshot, give give) {
+func kept(name, unit, help string, value func(snapshot.Kept) float64) family {
+	return labelled(name, unit, help, []string{"acked"}, func(s *snapshot.Snapshot, give give) {
 		sums := map[bool]float64{}
 		for _, k := range s.Kept {
 			sums[k.Acked] += value(k)
@@ -157,11 +158,11 @@ func kept(name, unit, help string, value func(Kept) float64) family {
 
 // pooler is told of by the member of its host, or by the primary where only a pooler runs: a sum over all members
 // counts each once.
-func pooler(name, unit, help string, value func(*Snapshot, core.Pooler) float64) family {
-	return labelled(name, unit, help, []string{"pooler"}, func(s *Snapshot, give give) {
+func pooler(name, unit, help string, value func(*snapshot.Snapshot, core.Pooler) float64) family {
+	return labelled(name, unit, help, []string{"pooler"}, func(s *snapshot.Snapshot, give give) {
 		for _, p := range s.View.Store.Poolers {
 			member := slices.ContainsFunc(s.View.Store.Members, func(m core.MemberRecord) bool { return m.Name == p.Name })
-			if p.Name == s.View.Self || !member && s.leads() {
+			if p.Name == s.View.Self || !member && s.Leads() {
 				give(value(s, p), p.Name)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/health"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/wal"
 )
@@ -22,8 +23,8 @@ const now = core.Instant(time.Hour)
 var wall = time.Date(2026, 11, 28, 8, 0, 0, 0, time.UTC)
 
 // primary is a snapshot of n1, which leads n2 and n3; w1 is a witness, app1 a host that only pools.
-func primary(change ...func(*Snapshot)) Snapshot {
-	s := Snapshot{Facts: health.Facts{Now: now, Decided: now.Add(-time.Second)}, Wall: wall, Cluster: "main", Version: "1.2.3", Server: Server{Version: 150014}}
+func primary(change ...func(*snapshot.Snapshot)) snapshot.Snapshot {
+	s := snapshot.Snapshot{Facts: health.Facts{Now: now, Decided: now.Add(-time.Second)}, Wall: wall, Cluster: "main", Version: "1.2.3", Server: snapshot.Server{Version: 150014}}
 	v := &s.View
 	v.Self = "n1"
 	v.Store = core.StoreView{Known: true, ReadAt: now.Add(-2 * time.Second), Spec: spec.DefaultCluster()}
@@ -44,7 +45,7 @@ func primary(change ...func(*Snapshot)) Snapshot {
 	v.Peers = []core.Peer{{Name: "n2", Known: true, Instance: core.Instance{Timeline: 4}}, {Name: "n3", Known: true, Age: time.Minute, Instance: core.Instance{Timeline: 4, ReceivedLSN: 0x2000}}, {Name: "w1"}}
 	s.Report = core.Report{Role: "primary", Term: 7, Trusted: now.Add(3500 * time.Millisecond), Conditions: []core.Condition{
 		{Code: core.CondMemberDown, Severity: core.Warning, Text: "n3"}, {Code: core.CondMemberDown, Severity: core.Warning, Text: "w1"}, {Code: core.CondCommitsLost, Severity: core.Warning}}}
-	s.Kept = []Kept{{Acked: true, Forks: 1, Bytes: 500, Transactions: 3}, {Acked: true, Forks: 1, Bytes: 70, Transactions: 2}}
+	s.Kept = []snapshot.Kept{{Acked: true, Forks: 1, Bytes: 500, Transactions: 3}, {Acked: true, Forks: 1, Bytes: 70, Transactions: 2}}
 	for _, c := range change {
 		c(&s)
 	}
@@ -52,8 +53,8 @@ func primary(change ...func(*Snapshot)) Snapshot {
 }
 
 // standby is n2 in the same cluster.
-func standby(change ...func(*Snapshot)) Snapshot {
-	return primary(append([]func(*Snapshot){func(s *Snapshot) {
+func standby(change ...func(*snapshot.Snapshot)) snapshot.Snapshot {
+	return primary(append([]func(*snapshot.Snapshot){func(s *snapshot.Snapshot) {
 		s.View.Self = "n2"
 		s.View.Local.Instance = core.Instance{State: core.StateRunning, Streaming: true, Timeline: 4, StartedAt: wall.UnixMilli(), ReceivedLSN: 0x3f00, ReplayLSN: 0x3e00}
 		s.Report = core.Report{Role: "standby", Term: 7}
@@ -62,9 +63,9 @@ func standby(change ...func(*Snapshot)) Snapshot {
 	}}, change...)...)
 }
 
-func gather(t *testing.T, s Snapshot) []*dto.MetricFamily {
+func gather(t *testing.T, s snapshot.Snapshot) []*dto.MetricFamily {
 	t.Helper()
-	m := New(s.Cluster, s.View.Self, func() Snapshot { return s }, slog.New(slog.DiscardHandler))
+	m := New(s.Cluster, s.View.Self, func() snapshot.Snapshot { return s }, slog.New(slog.DiscardHandler))
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +82,7 @@ func labelsOf(m *dto.Metric) string {
 }
 
 // values gives those that are not zero and not of the process, without the labels that all have.
-func values(t *testing.T, s Snapshot, prefix string) map[string]float64 {
+func values(t *testing.T, s snapshot.Snapshot, prefix string) map[string]float64 {
 	t.Helper()
 	all := map[string]float64{}
 	for _, f := range gather(t, s) {
@@ -123,7 +124,7 @@ postgres_state 5
 postgres_timeline 4
 postmaster_start_time %v
 primary 1
-version 10203
+version 40104
 xlog_location 16384`, float64(wall.Unix()-2), float64(wall.Unix()-3600))
 	if got := shown(values(t, primary(), "patroni_")); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -141,7 +142,7 @@ postmaster_start_time %v
 quorum_standby 1
 replica 1
 sync_standby 1
-version 10203
+version 40104
 xlog_received_location 16128
 xlog_replayed_location 15872
 xlog_replayed_timestamp %v`, float64(wall.Unix()-2), float64(wall.Unix()), float64(wall.Unix())-1.5)
@@ -153,32 +154,32 @@ xlog_replayed_timestamp %v`, float64(wall.Unix()-2), float64(wall.Unix()), float
 // TestPatroniOfOthers looks at one value each.
 func TestPatroniOfOthers(t *testing.T) {
 	for what, c := range map[string]struct {
-		s    Snapshot
+		s    snapshot.Snapshot
 		name string
 		want float64
 	}{
-		"a loop that stands still runs nothing":     {primary(func(s *Snapshot) { s.Decided = now.Add(-time.Minute) }), "postgres_running", 0},
-		"nor leads":                                 {primary(func(s *Snapshot) { s.Decided = now.Add(-time.Minute) }), "primary", 0},
-		"a primary whose trust has ended":           {primary(func(s *Snapshot) { s.Report.Trusted = now }), "primary", 0},
-		"that one is no replica":                    {primary(func(s *Snapshot) { s.Report.Trusted = now }), "replica", 0},
-		"a lease that was given back":               {primary(func(s *Snapshot) { s.View.Store.Lease.Released = true }), "cluster_unlocked", 1},
-		"a lease that ran out":                      {standby(func(s *Snapshot) { s.Vacant = true }), "cluster_unlocked", 1},
-		"a store that was never read":               {standby(func(s *Snapshot) { s.View.Store = core.StoreView{} }), "cluster_unlocked", 1},
-		"when it was read":                          {standby(func(s *Snapshot) { s.View.Store = core.StoreView{} }), "dcs_last_seen", 0},
-		"failsafe":                                  {primary(func(s *Snapshot) { s.Report.Conditions = []core.Condition{{Code: core.CondFailsafe}} }), "failsafe_mode_is_active", 1},
-		"replay is paused":                          {standby(func(s *Snapshot) { s.Server.ReplayPaused = true }), "xlog_paused", 1},
-		"a standby without a stream and an archive": {standby(func(s *Snapshot) { s.View.Local.Instance.Streaming = false }), "postgres_in_archive_recovery", 0},
-		"and with one":                              {standby(func(s *Snapshot) { s.View.Local.Instance.Streaming, s.Server.Archive = false, true }), "postgres_in_archive_recovery", 1},
-		"paused":                                    {primary(func(s *Snapshot) { s.View.Store.Paused = true }), "is_paused", 1},
-		"a version of a server that is down":        {primary(func(s *Snapshot) { s.View.Local.Instance.State = core.StateStopped }), "postgres_server_version", 0},
-		"stopped":                                   {primary(func(s *Snapshot) { s.View.Local.Instance.State = core.StateStopped }), "postgres_state", 12},
-		"crashed": {primary(func(s *Snapshot) {
+		"a loop that stands still runs nothing":     {primary(func(s *snapshot.Snapshot) { s.Decided = now.Add(-time.Minute) }), "postgres_running", 0},
+		"nor leads":                                 {primary(func(s *snapshot.Snapshot) { s.Decided = now.Add(-time.Minute) }), "primary", 0},
+		"a primary whose trust has ended":           {primary(func(s *snapshot.Snapshot) { s.Report.Trusted = now }), "primary", 0},
+		"that one is no replica":                    {primary(func(s *snapshot.Snapshot) { s.Report.Trusted = now }), "replica", 0},
+		"a lease that was given back":               {primary(func(s *snapshot.Snapshot) { s.View.Store.Lease.Released = true }), "cluster_unlocked", 1},
+		"a lease that ran out":                      {standby(func(s *snapshot.Snapshot) { s.Vacant = true }), "cluster_unlocked", 1},
+		"a store that was never read":               {standby(func(s *snapshot.Snapshot) { s.View.Store = core.StoreView{} }), "cluster_unlocked", 1},
+		"when it was read":                          {standby(func(s *snapshot.Snapshot) { s.View.Store = core.StoreView{} }), "dcs_last_seen", 0},
+		"failsafe":                                  {primary(func(s *snapshot.Snapshot) { s.Report.Conditions = []core.Condition{{Code: core.CondFailsafe}} }), "failsafe_mode_is_active", 1},
+		"replay is paused":                          {standby(func(s *snapshot.Snapshot) { s.Server.ReplayPaused = true }), "xlog_paused", 1},
+		"a standby without a stream and an archive": {standby(func(s *snapshot.Snapshot) { s.View.Local.Instance.Streaming = false }), "postgres_in_archive_recovery", 0},
+		"and with one":                              {standby(func(s *snapshot.Snapshot) { s.View.Local.Instance.Streaming, s.Server.Archive = false, true }), "postgres_in_archive_recovery", 1},
+		"paused":                                    {primary(func(s *snapshot.Snapshot) { s.View.Store.Paused = true }), "is_paused", 1},
+		"a version of a server that is down":        {primary(func(s *snapshot.Snapshot) { s.View.Local.Instance.State = core.StateStopped }), "postgres_server_version", 0},
+		"stopped":                                   {primary(func(s *snapshot.Snapshot) { s.View.Local.Instance.State = core.StateStopped }), "postgres_state", 12},
+		"crashed": {primary(func(s *snapshot.Snapshot) {
 			s.View.Local.Instance.State, s.View.Local.Warden.ExitText = core.StateStopped, "signal: killed"
 		}), "postgres_state", 14},
-		"being cloned":  {standby(func(s *Snapshot) { s.View.Local.Job = core.Job{Kind: "clone", Running: true} }), "postgres_state", 4},
-		"starting":      {standby(func(s *Snapshot) { s.View.Local.Instance.State = core.StateStarting }), "postgres_state", 6},
-		"not answering": {standby(func(s *Snapshot) { s.View.Local.Instance.State = core.StateUnknown }), "postgres_state", -1},
-		"nothing known": {Snapshot{}, "postgres_state", -1},
+		"being cloned":  {standby(func(s *snapshot.Snapshot) { s.View.Local.Job = core.Job{Kind: "clone", Running: true} }), "postgres_state", 4},
+		"starting":      {standby(func(s *snapshot.Snapshot) { s.View.Local.Instance.State = core.StateStarting }), "postgres_state", 6},
+		"not answering": {standby(func(s *snapshot.Snapshot) { s.View.Local.Instance.State = core.StateUnknown }), "postgres_state", -1},
+		"nothing known": {snapshot.Snapshot{}, "postgres_state", -1},
 	} {
 		if got := values(t, c.s, "patroni_")[c.name]; got != c.want {
 			t.Errorf("%s: %s is %v, want %v", what, c.name, got, c.want)
@@ -237,7 +238,7 @@ warden_up 1`)
 
 func TestOwnOfOthers(t *testing.T) {
 	for what, c := range map[string]struct {
-		s    Snapshot
+		s    snapshot.Snapshot
 		name string
 		want float64
 		none bool
@@ -249,18 +250,22 @@ func TestOwnOfOthers(t *testing.T) {
 		"but of its own":                            {s: standby(), name: "pooler_clients n2", want: 30},
 		"who does not stream":                       {s: primary(), name: "standby_streaming n3"},
 		"a witness never does":                      {s: primary(), name: "standby_streaming w1", none: true},
-		"one that left the history early": {s: primary(func(s *Snapshot) {
+		"one that left the history early": {s: primary(func(s *snapshot.Snapshot) {
 			s.View.Local.Instance.History = wal.History{{Timeline: 3, LSN: 0x1000}}
 			s.View.Peers[1].Instance.Timeline = 3
 		}), name: "standby_lag_bytes n3", want: 0x3000},
-		"one that told nothing":                      {s: primary(func(s *Snapshot) { s.View.Peers[1].Instance = core.Instance{} }), name: "standby_lag_bytes n3", none: true},
-		"async wants nobody's word":                  {s: primary(func(s *Snapshot) { s.View.Store.Spec.Durability = spec.DurabilityAsync }), name: "sync_standbys_wanted"},
-		"a store with an error":                      {s: primary(func(s *Snapshot) { s.View.Store.Err = "no answer" }), name: "store_up"},
-		"a store never read has no age":              {s: standby(func(s *Snapshot) { s.View.Store = core.StoreView{} }), name: "store_age_seconds", none: true},
-		"before the first decision there is no role": {s: Snapshot{}, name: "role primary", none: true},
-		"a job":                        {s: standby(func(s *Snapshot) { s.View.Local.Job = core.Job{Kind: "clone", Running: true, Percent: 42} }), name: "job_progress_percent clone", want: 42},
-		"an operation":                 {s: primary(func(s *Snapshot) { s.View.Store.Operation = &core.Operation{Kind: "switchover", Phase: "holding"} }), name: "operation_active switchover,holding", want: 1},
-		"one that is over":             {s: primary(func(s *Snapshot) { s.View.Store.Operation = &core.Operation{Kind: "switchover", Phase: "done"} }), name: "operation_active switchover,done", none: true},
+		"one that told nothing":                      {s: primary(func(s *snapshot.Snapshot) { s.View.Peers[1].Instance = core.Instance{} }), name: "standby_lag_bytes n3", none: true},
+		"async wants nobody's word":                  {s: primary(func(s *snapshot.Snapshot) { s.View.Store.Spec.Durability = spec.DurabilityAsync }), name: "sync_standbys_wanted"},
+		"a store with an error":                      {s: primary(func(s *snapshot.Snapshot) { s.View.Store.Err = "no answer" }), name: "store_up"},
+		"a store never read has no age":              {s: standby(func(s *snapshot.Snapshot) { s.View.Store = core.StoreView{} }), name: "store_age_seconds", none: true},
+		"before the first decision there is no role": {s: snapshot.Snapshot{}, name: "role primary", none: true},
+		"a job": {s: standby(func(s *snapshot.Snapshot) { s.View.Local.Job = core.Job{Kind: "clone", Running: true, Percent: 42} }), name: "job_progress_percent clone", want: 42},
+		"an operation": {s: primary(func(s *snapshot.Snapshot) {
+			s.View.Store.Operation = &core.Operation{Kind: "switchover", Phase: "holding"}
+		}), name: "operation_active switchover,holding", want: 1},
+		"one that is over": {s: primary(func(s *snapshot.Snapshot) {
+			s.View.Store.Operation = &core.Operation{Kind: "switchover", Phase: "done"}
+		}), name: "operation_active switchover,done", none: true},
 		"without forks there are none": {s: standby(), name: "fork_transactions true"},
 	} {
 		got, ok := values(t, c.s, "pgherd_")[c.name]
@@ -272,9 +277,9 @@ func TestOwnOfOthers(t *testing.T) {
 
 // TestEverySnapshotCanBeGathered: no combination makes a series twice or with the wrong labels.
 func TestEverySnapshotCanBeGathered(t *testing.T) {
-	gather(t, Snapshot{})
-	gather(t, standby(func(s *Snapshot) { s.View.Store.Poolers = nil }))
-	gather(t, primary(func(s *Snapshot) {
+	gather(t, snapshot.Snapshot{})
+	gather(t, standby(func(s *snapshot.Snapshot) { s.View.Store.Poolers = nil }))
+	gather(t, primary(func(s *snapshot.Snapshot) {
 		s.Report.Conditions = append(s.Report.Conditions, s.Report.Conditions...)
 		s.Cluster, s.Version = "a \"cluster\"", "\n"
 	}))

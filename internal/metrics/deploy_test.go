@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/pgherd/pgherd/internal/snapshot"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/metrics.md anew")
@@ -66,7 +68,7 @@ func TestAlertRules(t *testing.T) {
 func exposed(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{"up": true, "ALERTS": true}
-	for _, s := range []Snapshot{primary(), standby()} {
+	for _, s := range []snapshot.Snapshot{primary(), standby()} {
 		for _, f := range gather(t, s) {
 			names[f.GetName()] = true
 			if f.GetType() == dto.MetricType_HISTOGRAM {
@@ -209,7 +211,7 @@ func TestCatalogueIsRegistered(t *testing.T) {
 	for _, f := range append(patronis, ours...) {
 		listed[f.Name] = f.Type
 	}
-	for _, f := range gather(t, primary(func(s *Snapshot) {
+	for _, f := range gather(t, primary(func(s *snapshot.Snapshot) {
 		s.View.Local.Job.Running, s.View.Local.Job.Kind = true, "checkpoint"
 	})) {
 		name := f.GetName()

@@ -1,6 +1,12 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgherd/pgherd/internal/snapshot"
+)
 
 // Types of metrics, as Prometheus calls them.
 const (
@@ -12,7 +18,7 @@ const (
 // family is one gauge, or one of Patroni's counters: a name and how its values follow from a snapshot.
 type family struct {
 	Family
-	read func(s *Snapshot, give give)
+	read func(s *snapshot.Snapshot, give give)
 }
 
 // give takes one value, with the values of the family's labels in their order.
@@ -28,24 +34,24 @@ type Family struct {
 }
 
 // single is the read of a family without labels that always has a value.
-func single(value func(s *Snapshot) float64) func(*Snapshot, give) {
-	return func(s *Snapshot, give give) { give(value(s)) }
+func single(value func(s *snapshot.Snapshot) float64) func(*snapshot.Snapshot, give) {
+	return func(s *snapshot.Snapshot, give give) { give(value(s)) }
 }
 
 // truth is single for yes and no.
-func truth(is func(s *Snapshot) bool) func(*Snapshot, give) {
-	return single(func(s *Snapshot) float64 { return one(is(s)) })
+func truth(is func(s *snapshot.Snapshot) bool) func(*snapshot.Snapshot, give) {
+	return single(func(s *snapshot.Snapshot) float64 { return one(is(s)) })
 }
 
 // collector computes families from a snapshot that is taken for each scrape, so that they agree with each other.
 type collector struct {
-	snapshot func() Snapshot
+	look     func() snapshot.Snapshot
 	families []family
 	descs    []*prometheus.Desc
 }
 
-func newCollector(snapshot func() Snapshot, families []family, own prometheus.Labels) *collector {
-	c := &collector{snapshot: snapshot, families: families}
+func newCollector(look func() snapshot.Snapshot, families []family, own prometheus.Labels) *collector {
+	c := &collector{look: look, families: families}
 	for _, f := range families {
 		c.descs = append(c.descs, prometheus.NewDesc(f.Name, f.Help, f.Labels, own))
 	}
@@ -59,7 +65,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	s := c.snapshot()
+	s := c.look()
 	for i, f := range c.families {
 		kind := prometheus.GaugeValue
 		if f.Type == counter {
@@ -73,4 +79,19 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			to <- m
 		})
 	}
+}
+
+// seconds since 1970; 0 for the zero time.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

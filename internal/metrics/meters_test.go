@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/storetest"
@@ -19,7 +20,7 @@ import (
 
 func newMetrics(t *testing.T) *Metrics {
 	t.Helper()
-	return New("main", "n1", func() Snapshot { return primary() }, slog.New(slog.DiscardHandler))
+	return New("main", "n1", func() snapshot.Snapshot { return primary() }, slog.New(slog.DiscardHandler))
 }
 
 // metered is one series: how many observations (of a counter: its value) and their sum.

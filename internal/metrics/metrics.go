@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pgherd/pgherd/internal/snapshot"
 )
 
 // Metrics are one member's: a registry of its own, because libraries (etcd's) put theirs into the process's.
@@ -26,13 +28,13 @@ const (
 	scrapeLimit = 5 * time.Second
 )
 
-// New makes the metrics of a member. snapshot is called in each scrape, from any goroutine; it must not wait for anything.
-func New(cluster, member string, snapshot func() Snapshot, log *slog.Logger) *Metrics {
+// New makes the metrics of a member. look is called in each scrape, from any goroutine; it must not wait for anything.
+func New(cluster, member string, look func() snapshot.Snapshot, log *slog.Logger) *Metrics {
 	r := prometheus.NewRegistry()
 	own := prometheus.Labels{"cluster": cluster, "member": member}
 	r.MustRegister(
-		newCollector(snapshot, patroni, prometheus.Labels{"scope": cluster, "name": member}),
-		newCollector(snapshot, ownFamilies, own),
+		newCollector(look, patronis, prometheus.Labels{"scope": cluster, "name": member}),
+		newCollector(look, ownFamilies, own),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -54,16 +56,16 @@ func (l logged) Println(v ...any) { l.log.Warn("metrics", "error", fmt.Sprint(v.
 
 // Catalogue lists what there is under Patroni's names and ours, sorted by name within each. The registry also has the
 // usual go_ and process_ metrics of the agent's process.
-func Catalogue() (patronis, ours []Family) {
-	for _, f := range patroni {
-		patronis = append(patronis, f.Family)
+func Catalogue() (theirs, ours []Family) {
+	for _, f := range patronis {
+		theirs = append(theirs, f.Family)
 	}
 	ours = slices.Clone(measured)
 	for _, f := range ownFamilies {
 		ours = append(ours, f.Family)
 	}
-	for _, list := range [][]Family{patronis, ours} {
+	for _, list := range [][]Family{theirs, ours} {
 		slices.SortFunc(list, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	}
-	return patronis, ours
+	return theirs, ours
 }

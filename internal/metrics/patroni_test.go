@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// patronis are what do_GET_metrics in Patroni's patroni/api.py answers (read at its commit 005b7e7d): name and type, all
+// patronisFamilies are what do_GET_metrics in Patroni's patroni/api.py answers (read at its commit 005b7e7d): name and type, all
 // with the labels scope and name.
-const patronis = `
+const patronisFamilies = `
 patroni_version gauge
 patroni_postgres_running gauge
 patroni_postmaster_start_time gauge
@@ -36,7 +36,7 @@ patroni_postgres_state gauge
 
 func TestPatronisNames(t *testing.T) {
 	var want, got []string
-	for line := range strings.Lines(strings.TrimSpace(patronis)) {
+	for line := range strings.Lines(strings.TrimSpace(patronisFamilies)) {
 		want = append(want, strings.TrimSpace(line))
 	}
 	for _, f := range gather(t, standby()) {

@@ -125,25 +125,31 @@ func (c *cluster) scraper() *scraper {
 	c.t.Helper()
 	dir := c.t.TempDir()
 	c.members[0].do("viewer", "create", "prometheus", "--dir", dir)
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "prometheus.crt"), filepath.Join(dir, "prometheus.key"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	if info, err := os.Stat(filepath.Join(dir, "prometheus.key")); err != nil || info.Mode().Perm() != 0o600 {
 		c.t.Errorf("the key: %v, %v", info, err)
 	}
+	return &scraper{c, c.viewer(dir, "prometheus"), c.viewer(dir, "")}
+}
+
+// viewer asks members with the certificate that a command put into dir, or with none: it knows their CA all the same.
+func (c *cluster) viewer(dir, name string) *http.Client {
+	c.t.Helper()
 	ca, err := os.ReadFile(filepath.Join(dir, "pgherd-ca.crt"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	client := func(pairs ...tls.Certificate) *http.Client {
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: pairs}}
-		c.t.Cleanup(transport.CloseIdleConnections)
-		return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	config.RootCAs.AppendCertsFromPEM(ca)
+	if name != "" {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key"))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
 	}
-	return &scraper{c, client(pair), client()}
+	transport := &http.Transport{TLSClientConfig: config}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
 func (s *scraper) get(client *http.Client, m *member, method string) (status int, body string) {
@@ -200,7 +206,7 @@ func lint(t *testing.T, text string) {
 			own.WriteString(line)
 		}
 	}
-	cmd := exec.Command(ofPrometheus("promtool"), "check", "metrics")
+	cmd := exec.Command(tool("promtool"), "check", "metrics")
 	cmd.Stdin = strings.NewReader(own.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool check metrics: %v (`make deps` installs it)\n%s", err, out)

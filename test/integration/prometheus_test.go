@@ -61,8 +61,8 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// ofPrometheus finds one of its programs.
-func ofPrometheus(name string) string {
+// tool finds a program that scripts/deps.sh provides.
+func tool(name string) string {
 	program, err := exec.LookPath(name)
 	if err != nil {
 		return "/usr/local/lib/pgherd/" + name // where scripts/deps.sh puts it
@@ -99,7 +99,7 @@ func (c *cluster) prometheus() question {
 	}
 	listen := at(ports.Free(c.t))
 	var said strings.Builder
-	cmd := exec.Command(ofPrometheus("prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+listen)
+	cmd := exec.Command(tool("prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+listen)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = dir, &said, &said, time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
