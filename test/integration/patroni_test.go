@@ -179,7 +179,9 @@ func TestVIPManager(t *testing.T) {
 	for i, m := range c.members {
 		links[m] = c.vipManager(m, i, address)
 	}
-	bears := func(m *member) bool { return strings.Contains(c.ip("-o", "addr", "show", "dev", links[m]), " "+address+"/") }
+	bears := func(m *member) bool {
+		return strings.Contains(c.ip("-o", "addr", "show", "dev", links[m]), " "+address+"/")
+	}
 	alone := func(who *member) func() bool {
 		return func() bool {
 			n := 0
