@@ -166,6 +166,9 @@ func (d *decider) conditionsOfLoad(p Probe, i *Instance) {
 	if d.since("crowded", i.SessionsMax > 0 && i.Sessions >= i.SessionsMax) > peerFresh {
 		d.condition(CondConnections, "all %d connections for applications are taken", i.SessionsMax)
 	}
+	if len(i.Unguarded) > 0 && i.Primary && d.synchronous() {
+		d.condition(CondUnguarded, "synchronous_commit of %s", strings.Join(i.Unguarded, ", "))
+	}
 	if i.Corrupt > 0 {
 		d.condition(CondChecksum, "%d pages were read with a wrong checksum", i.Corrupt)
 	}

@@ -68,6 +68,7 @@ const (
 	CondRemoved       Code = "removed"
 	CondStepFailed    Code = "step_failed"
 	CondOverridden    Code = "sync_overridden"
+	CondUnguarded     Code = "commits_unguarded"
 	CondWatchdog      Code = "watchdog_unavailable" // automatic: the member goes on without
 	CondUnwatched     Code = "watchdog_required"    // required: the member must not lead
 	CondInvariant     Code = "invariant_broken"     // raised by the agent, which watches what core decides
@@ -127,7 +128,8 @@ var catalogue = map[Code]entry{
 	CondSlotLost:      {Warning, "the member needed WAL that is gone; it is cloned again by itself"},
 	CondWardenGone:    {Error, "the process that guards PostgreSQL is gone; the agent starts a new one"},
 	CondRemoved:       {Error, "this member was removed from the cluster; delete its state_dir and data, or join again under a new token"},
-	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names; pgherd sets it"},
+	CondOverridden:    {Error, "ALTER SYSTEM RESET synchronous_standby_names, and synchronous_commit; pgherd sets them. Until then no member takes over by itself: it could lack what clients were told of"},
+	CondUnguarded:     {Warning, "clients are told of these commits before a standby has them, and a failover may lose them: RESET synchronous_commit there (ALTER SYSTEM, ALTER ROLE, ALTER DATABASE), or leave it where the application may lose its last commits"},
 	CondWatchdog:      {Info, "docs/configuration.md says how pgherd's user gets the device; `watchdog: {mode: off}` in pgherd.yaml goes without one"},
 	CondUnwatched:     {Error, "give pgherd's user the device (docs/configuration.md), or choose `watchdog: {mode: automatic}` in pgherd.yaml; this member does not lead until then"},
 	CondWriteHangs:    {Error, "the disk under the WAL does not finish a flush while reads go on: look at the device and the kernel's log; beyond health.write_timeout a standby takes over, if one can"},

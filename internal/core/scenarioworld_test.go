@@ -602,6 +602,7 @@ func instanceWords(i *Instance, w words) {
 	w.number("sessions_max", &i.SessionsMax)
 	w.number("corrupt", &i.Corrupt)
 	w.list("pending", &i.Pending)
+	w.list("unguarded", &i.Unguarded)
 	set := SyncSet{i.SyncNames, i.SyncK}
 	w.set("sync", &set)
 	i.SyncNames, i.SyncK = set.Members, set.K

@@ -246,6 +246,7 @@ type Instance struct {
 
 	SyncNames []string `json:"sync_names,omitempty"` // in effect, sorted
 	SyncK     int      `json:"sync_k,omitempty"`
+	Unguarded []string `json:"unguarded,omitempty"` // whose commits wait for nobody all the same, and by which synchronous_commit
 	Senders   []Sender `json:"senders,omitempty"`
 	Slots     []Slot   `json:"slots,omitempty"`
 	Roles     bool     `json:"roles,omitempty"` // pgherd's roles exist

@@ -280,7 +280,16 @@ func running(f postgres.Facts) core.Instance {
 	if i.Primary {
 		i.ReceivedLSN, i.ReplayLSN = 0, 0
 	}
-	i.SyncK, i.SyncNames = postgres.ParseSyncNames(f.Setting("synchronous_standby_names"))
+	if postgres.Guards(f.CommitWait) {
+		i.SyncK, i.SyncNames = postgres.ParseSyncNames(f.Setting("synchronous_standby_names"))
+	} else { // whoever is named, no commit waits for them
+		i.Unguarded = append(i.Unguarded, "all sessions: "+f.CommitWait)
+	}
+	for _, w := range f.Waits {
+		if !postgres.Guards(w.Value) {
+			i.Unguarded = append(i.Unguarded, whose(w)+": "+w.Value)
+		}
+	}
 	for _, snd := range f.Senders {
 		if snd.User != postgres.RoleReplicator || snd.State == "backup" {
 			continue
@@ -295,6 +304,16 @@ func running(f postgres.Facts) core.Instance {
 	return i
 }
 
+func whose(w postgres.CommitWait) string {
+	switch {
+	case w.Role == "":
+		return "database " + w.Database
+	case w.Database == "":
+		return "role " + w.Role
+	}
+	return "role " + w.Role + " in database " + w.Database
+}
+
 // unreserved is how many sessions there may be of those who are no superusers; 0 where not known.
 func unreserved(f postgres.Facts) int {
 	all, err := strconv.Atoi(f.Setting("max_connections"))
@@ -302,7 +321,8 @@ func unreserved(f postgres.Facts) int {
 	if err != nil || err2 != nil {
 		return 0
 	}
-	return all - reserved
+	lent, _ := strconv.Atoi(f.Setting("reserved_connections")) // from 16 on, for a role of its own
+	return all - reserved - lent
 }
 
 // lastKnown is the timeline and last record of stopped data.

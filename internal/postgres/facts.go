@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/wal"
@@ -50,8 +51,28 @@ type Facts struct {
 	// What is asked now and then only: see vitalsSQL.
 	Sessions int   `json:"-"` // connected to databases
 	Corrupt  int64 `json:"-"` // pages with a wrong checksum, as the statistics have it
+	// What commits wait for: synchronous_commit for all sessions as the files have it, "" where none does, and for those of
+	// some roles and databases. What a session sets for itself nobody sees.
+	CommitWait string       `json:"-"`
+	Waits      []CommitWait `json:"-"`
 	// ConfigLoaded is when the server's configuration was last read.
 	ConfigLoaded time.Time `json:"config_loaded"`
+}
+
+// CommitWait is ALTER ROLE or ALTER DATABASE ... SET synchronous_commit. One of the names may be empty.
+type CommitWait struct {
+	Role     string `json:"role"`
+	Database string `json:"database"`
+	Value    string `json:"value"` // lower case
+}
+
+// Guards says that a commit under this value of synchronous_commit waits for standbys.
+func Guards(value string) bool {
+	switch strings.ToLower(value) {
+	case "", "on", "remote_apply", "true", "yes", "1":
+		return true
+	}
+	return false
 }
 
 // Held is how far the server's own WAL reaches for sure: a primary's flushed WAL, or
@@ -111,5 +132,5 @@ var FactSettings = []string{
 	"max_locks_per_transaction", "max_replication_slots", "wal_level", "wal_segment_size",
 	"synchronous_standby_names", "synchronous_commit", "primary_conninfo", "primary_slot_name",
 	"listen_addresses", "port", "fsync", "full_page_writes", "wal_log_hints", "data_checksums",
-	"superuser_reserved_connections", "ssl", "cluster_name", "hot_standby", "hot_standby_feedback",
+	"superuser_reserved_connections", "reserved_connections", "ssl", "cluster_name", "hot_standby", "hot_standby_feedback",
 }

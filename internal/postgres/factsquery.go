@@ -50,28 +50,40 @@ SELECT json_build_object(
    FROM pg_replication_slots)
 ) FROM r`
 
-// settingsSQL is asked only after a start or a reload: settings change at no other time.
+// settingsSQL is asked only after a start or a reload: settings change at no other time. What commits of all sessions wait
+// for is read from the files: pgherd's own sessions begin with another value, which pg_settings shows them.
 const settingsSQL = `
-SELECT coalesce((SELECT json_object_agg(name, setting) FROM s WHERE name = ANY ($1)), '{}')::text,
+SELECT coalesce((SELECT setting FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied ORDER BY seqno DESC LIMIT 1), ''),
+        coalesce((SELECT json_object_agg(name, setting) FROM s WHERE name = ANY ($1)), '{}')::text,
        coalesce((SELECT json_agg(name ORDER BY name) FROM s WHERE pending_restart), '[]')::text
   FROM (SELECT 1) one`
 
 // vitalsSQL reads the statistics of every database, which changes slowly and costs half as much as
 // all facts together. (Sessions are counted by database: WAL senders have none.)
 const (
-	vitalsSQL = "SELECT coalesce(sum(numbackends), 0)::int, coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database WHERE datid <> 0"
+	vitalsSQL = `
+SELECT coalesce(sum(numbackends) FILTER (WHERE datid <> 0), 0)::int, coalesce(sum(checksum_failures), 0)::bigint,
+       (SELECT coalesce(json_agg(json_build_object('role', r.rolname, 'database', d.datname, 'value', lower(split_part(c, '=', 2))) ORDER BY r.rolname, d.datname), '[]')::text
+          FROM pg_db_role_setting s CROSS JOIN unnest(setconfig) c LEFT JOIN pg_roles r ON r.oid = setrole LEFT JOIN pg_database d ON d.oid = setdatabase
+         WHERE c LIKE 'synchronous\_commit=%')
+  FROM pg_stat_database`
 	vitalsAge = 5 * time.Second
 )
 
 // addVitals fills in what is asked every few seconds only.
 func (db *DB) addVitals(ctx context.Context, c *pgx.Conn, f *Facts) error {
 	if db.seen.vitalsAt.IsZero() || time.Since(db.seen.vitalsAt) > vitalsAge {
-		if err := c.QueryRow(ctx, vitalsSQL).Scan(&db.seen.sessions, &db.seen.corrupt); err != nil {
+		var waits []byte
+		if err := c.QueryRow(ctx, vitalsSQL).Scan(&db.seen.sessions, &db.seen.corrupt, &waits); err != nil {
+			return err
+		}
+		db.seen.waits = nil
+		if err := json.Unmarshal(waits, &db.seen.waits); err != nil {
 			return err
 		}
 		db.seen.vitalsAt = time.Now()
 	}
-	f.Sessions, f.Corrupt = db.seen.sessions, db.seen.corrupt
+	f.Sessions, f.Corrupt, f.Waits = db.seen.sessions, db.seen.corrupt, db.seen.waits
 	return nil
 }
 
@@ -81,9 +93,12 @@ type settingsSeen struct {
 	settings map[string]string
 	pending  []string
 
+	commitWait string
+
 	vitalsAt time.Time
 	sessions int
 	corrupt  int64
+	waits    []CommitWait
 }
 
 // Facts asks the server everything that decisions rest on.
@@ -118,12 +133,13 @@ func (db *DB) Facts(ctx context.Context) (Facts, error) {
 func (db *DB) addSettings(ctx context.Context, c *pgx.Conn, f *Facts) error {
 	if db.seen.settings == nil || !db.seen.loaded.Equal(f.ConfigLoaded) {
 		var settings, pending []byte
+		var wait string
 		if err := c.QueryRow(ctx, "WITH s AS MATERIALIZED (SELECT name, setting, pending_restart FROM pg_settings) "+settingsSQL,
-			FactSettings).Scan(&settings, &pending); err != nil {
+			FactSettings).Scan(&wait, &settings, &pending); err != nil {
 			return err
 		}
 		seen := db.seen
-		seen.loaded, seen.settings, seen.pending = f.ConfigLoaded, nil, nil
+		seen.loaded, seen.commitWait, seen.settings, seen.pending = f.ConfigLoaded, wait, nil, nil
 		if err := json.Unmarshal(settings, &seen.settings); err != nil {
 			return err
 		}
@@ -132,7 +148,7 @@ func (db *DB) addSettings(ctx context.Context, c *pgx.Conn, f *Facts) error {
 		}
 		db.seen = seen
 	}
-	f.Settings, f.PendingRestart = db.seen.settings, db.seen.pending
+	f.Settings, f.PendingRestart, f.CommitWait = db.seen.settings, db.seen.pending, db.seen.commitWait
 	return nil
 }
 
