@@ -49,7 +49,7 @@ func corruptPage(l *Lab) {
 			l.T.Errorf("%s has %s rows: the spoilt page reached it", m.Name, n)
 		}
 	}
-	l.last(3 * time.Second)
+	l.sees(p, 15*time.Second, core.CondChecksum)
 	l.remains(p, pid)
 	p.SQL("DROP TABLE spoilt")
 }

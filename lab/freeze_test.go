@@ -3,6 +3,8 @@
 package lab
 
 import (
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -16,6 +18,8 @@ var _ = add(
 	scenario{name: "freeze-agent", bounds: crash, run: freezeAgent},
 	scenario{name: "freeze-node", bounds: frozenNode, run: freezeNode},
 	scenario{name: "freeze-agent-at-renew", bounds: crash, run: freezeAgentAtRenew},
+	scenario{name: "promotion-hangs", spec: "crash_recovery_max: 5s\n", run: promotionHangs,
+		bounds: history.Bounds{OutageMax: illness.OutageMax + crash.OutageMax, ChangesMax: 2}},
 )
 
 // frozenNode: at the thaw a paused machine goes on where it stood, in the midst of answering. The write
@@ -24,6 +28,48 @@ var _ = add(
 var frozenNode = history.Bounds{OutageMax: crash.OutageMax, ChangesMax: 1,
 	LateAnswers: "answers under way when the machine stood still arrive at the thaw",
 	StaleReads:  "the same for reads"}
+
+// promotionHangs: whoever takes over cannot, as the process that replays WAL stands still. It answers reads all the while.
+func promotionHangs(l *Lab) {
+	p, since := l.primary(), time.Now()
+	frozen := map[*cluster.Member]int{}
+	for _, m := range l.Cluster.Standbys(p) {
+		frozen[m] = l.startup(m)
+	}
+	l.Mark("SIGSTOP to what replays WAL on %d standbys, SIGKILL to the postmaster of %s", len(frozen), p.Name)
+	p.Kill(cluster.Postmaster)
+	var first *cluster.Member
+	l.Cluster.Wait(20*time.Second, "another holder of the lease", func() bool {
+		_, lease, ok := l.Cluster.Records()
+		first = l.Cluster.Get(lease.Holder)
+		return ok && first != p
+	})
+	l.Mark("%s has the lease; all others replay again", first.Name)
+	for m, pid := range frozen {
+		if m != first {
+			l.Do("SIGCONT on "+m.Name, syscall.Kill(pid, syscall.SIGCONT))
+		}
+	}
+	l.sees(first, 15*time.Second, core.CondPromotionHangs)
+	l.takenOver(first)
+	l.told(since, "leader_changed", "fence")
+}
+
+// startup stops the process that replays WAL, until the scenario's end.
+func (l *Lab) startup(m *cluster.Member) (pid int) {
+	l.T.Helper()
+	for _, p := range m.Processes(cluster.Backend) {
+		if strings.Contains(p.Args[0], "startup") {
+			pid = p.PID
+		}
+	}
+	if pid == 0 {
+		l.T.Fatalf("%s has no process that replays WAL", m.Name)
+	}
+	l.Do("SIGSTOP on "+m.Name, syscall.Kill(pid, syscall.SIGSTOP))
+	l.T.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	return pid
+}
 
 // freezeFor exceeds the ttl (5 s) twice.
 const freezeFor = 12 * time.Second

@@ -227,7 +227,7 @@ func (d *decider) successor() (string, bool) {
 		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover || p.Unwell {
 			continue
 		}
-		if !d.synchronous() && d.lease.LSN.Sub(p.Instance.Position().LSN) > d.spec.MaxLagBytes {
+		if d.tooFarBehind(&p.Instance) > 0 {
 			continue
 		}
 		if best.Name == "" || p.Instance.Position().Compare(best.Instance.Position()) > 0 {

@@ -1,10 +1,12 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/spec"
 )
@@ -19,6 +21,9 @@ func (d *decider) promote() {
 		return
 	}
 	if d.awaitsWatchdog() {
+		return
+	}
+	if d.promotionHangs() {
 		return
 	}
 	if d.inst.Receiver && d.handedBy() == "" {
@@ -45,6 +50,28 @@ func (d *decider) promote() {
 	d.confirm()
 	d.guarded(Step{Kind: StepPromote, Timeline: d.lease.Timeline, Why: why})
 	d.createSlots() // while it promotes, and not before: who streams already judges commits by older settings
+}
+
+// promotionHangs gives a promotion up that comes to no end: it replays nothing any more, and a standby it still is. A flush
+// that hangs does that, and reads are answered meanwhile. What follows is the start that was given up: killed, and the lease
+// released on the proof of that.
+func (d *decider) promotionHangs() bool {
+	still := d.sinceOf("promotes ", fmt.Sprintf("%d %s", d.lease.Term, d.inst.ReplayLSN), true)
+	if still < d.spec.HealthRules().WriteTimeout.D() {
+		return false
+	}
+	d.condition(CondPromotionHangs, "the promotion of term %d has replayed nothing for %s, and is not done", d.lease.Term, still.Round(time.Second))
+	if still < max(d.recoveryMax(), d.patience()) {
+		return false
+	}
+	who, ok := d.successor()
+	if !ok || d.storeSilent() { // without the store nobody can
+		d.say("no_successor", "the promotion hangs, and nobody can take over: it goes on")
+		return false
+	}
+	d.mem.failed(givenUp, Failure{Count: 1, At: d.v.Now})
+	d.do(Step{Kind: StepFence, Why: because("promotion_given_up", "the promotion of term %d has come to nothing for %s, and %s can lead", d.lease.Term, still.Round(time.Second), who)})
+	return true
 }
 
 // handedBy: this term was given by the last holder itself, after a clean stop whose last record is here.

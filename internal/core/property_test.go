@@ -384,6 +384,9 @@ func checkLaws(mem Memory, v View) string {
 // initdb may be TRIED earlier (each has its own permission, which does not rest on
 // memory), but still nobody takes, gives away or promotes who would not.
 func lawMemory(mem Memory, v View, with Plan) string {
+	if slices.ContainsFunc(with.Steps, func(s Step) bool { return s.Kind == StepFence && s.Why.Code == "promotion_given_up" }) {
+		return "" // only the memory knows for how long the promotion has come to nothing
+	}
 	backoff := Memory{Failures: mem.Failures, RejectedRevision: mem.RejectedRevision}
 	without, _, _ := Decide(backoff, v)
 	if s, ok := added(with, without, StepPutLease, StepPromote, StepStart, StepInit, StepClone, StepRewind, StepPutCluster, StepMarkGood); ok {

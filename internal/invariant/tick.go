@@ -209,11 +209,19 @@ func Same(d Decision) []Violation {
 	return f
 }
 
+// givesUpPromotion: only the memory knows for how long it has come to nothing; without it the same promotion is told once more.
+func givesUpPromotion(p core.Plan) bool {
+	return slices.ContainsFunc(p.Steps, func(s core.Step) bool { return s.Kind == core.StepFence && s.Why.Code == "promotion_given_up" })
+}
+
 // Forgetting is I10, second half: losing the memory may delay, never permit. The counts of
 // failures are kept, for what they do is delay: without them a start or a clone is tried
 // sooner, which has its own permission.
 func Forgetting(d Decision) []Violation {
 	var f found
+	if givesUpPromotion(d.Plan) {
+		return nil
+	}
 	plan, _, _ := core.Decide(core.Memory{Failures: d.Memory.Failures, RejectedRevision: d.Memory.RejectedRevision}, d.View)
 	for _, s := range plan.Steps {
 		if !permits(s, d.View) {

@@ -75,7 +75,7 @@ func (p *server) ill() bool { return p.hung > 0 || p.dead > 0 || p.group.frozen 
 // lead, who is ill is replaced within the patience with it, a ttl, and what an election takes.
 func (w *World) watchIll() {
 	l := w.store.records.Lease
-	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || n.pg.promoting || // a start has a bound of its own, a promotion none (docs/failures.md)
+	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || // a start has a bound of its own
 		!w.calmBeside(n) {
 		w.illSince = 0
 	} else if frozen := n.pg.group.frozen > 0; w.illSince == 0 || w.illFrozen && !frozen {
@@ -84,6 +84,9 @@ func (w *World) watchIll() {
 	} else {
 		w.illFrozen = frozen
 		patience := w.o.Patience << min(l.Flaps, 6)
+		if n.pg.promoting { // it may have begun when the disk was judged, and has a start's time
+			patience += max(patience, w.o.Recovery)
+		}
 		// A file is written every five seconds; the rest is ticks and answers of members.
 		if bound := patience + l.TTL.D() + 10*time.Second; w.now-w.illSince > bound {
 			w.violate("I11", "%s is ill, and has kept the lease of term %d for %s", n.name, l.Term, w.now-w.illSince)

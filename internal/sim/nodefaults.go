@@ -180,6 +180,31 @@ func (w *World) powerOffAll(f Fault) func() {
 	}
 }
 
+// hangPromotion has the disk under the next promotion hang as soon as that has begun, until the fault's end: a disk that hung
+// before is noticed, and its member not elected.
+func (w *World) hangPromotion() (end func()) {
+	h := &promotionHang{}
+	w.promotionHangs = append(w.promotionHangs, h)
+	return func() {
+		w.promotionHangs = slices.DeleteFunc(w.promotionHangs, func(one *promotionHang) bool { return one == h })
+		if h.of != nil {
+			h.of.hung--
+		}
+	}
+}
+
+// promotionHang waits for a promotion, or has one's disk hang.
+type promotionHang struct{ of *server }
+
+func (p *server) hangsInPromotion() {
+	for _, h := range p.n.w.promotionHangs {
+		if h.of == nil {
+			h.of = p
+			p.hung++
+		}
+	}
+}
+
 func (p *server) fault(f Fault) (end func()) {
 	w := p.n.w
 	switch f.Kind {
@@ -191,6 +216,9 @@ func (p *server) fault(f Fault) (end func()) {
 		p.group.freeze()
 		return p.group.thaw
 	case HangFsync:
+		if f.N%2 == 1 { // of whoever is promoted next
+			return w.hangPromotion()
+		}
 		p.hung++
 		return func() { p.hung-- }
 	case DeadDevice:

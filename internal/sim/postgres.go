@@ -214,22 +214,31 @@ func (p *server) promote(to wal.Timeline) {
 	w := p.n.w
 	p.promoting = true
 	p.dropReceiver()
+	p.hangsInPromotion()
 	d := 10*time.Millisecond + w.upTo(w.o.Promote+w.promoteSlow)
 	p.group.after(d/2, func() { // what a death from now on leaves behind
 		p.replayed = len(p.wal)
 		p.half = half{to, append(slices.Clone(p.history), wal.Switch{Timeline: p.timeline, LSN: p.end()})}
 		p.signal = false
 	})
-	p.group.after(d, func() {
-		if to <= p.timeline {
-			w.violate("I4", "%s is promoted from timeline %d to %d", p.n.name, p.timeline, to)
-		}
-		p.adoptHalf()
-		p.control = "in production"
-		p.opens()
-		p.write(false)
-		p.group.after(w.between(time.Second, 20*time.Second), p.checkpointed)
-	})
+	p.group.after(d, func() { p.promoted(to) })
+}
+
+// promoted is the end of a promotion, which is flushed: it waits for the disk.
+func (p *server) promoted(to wal.Timeline) {
+	w := p.n.w
+	if p.hung > 0 {
+		p.group.after(50*time.Millisecond, func() { p.promoted(to) })
+		return
+	}
+	if to <= p.timeline {
+		w.violate("I4", "%s is promoted from timeline %d to %d", p.n.name, p.timeline, to)
+	}
+	p.adoptHalf()
+	p.control = "in production"
+	p.opens()
+	p.write(false)
+	p.group.after(w.between(time.Second, 20*time.Second), p.checkpointed)
 }
 
 // half is a promotion that has made its timeline's files and not changed the control file.

@@ -34,6 +34,7 @@ type World struct {
 	inits     int
 
 	promoteSlow, replaySlow, stopSlow, startSlow time.Duration // windows of slowness, in force now
+	promotionHangs                               []*promotionHang
 	slowReads, killVoters                        int
 
 	written []time.Duration // by uid: when the record was written
