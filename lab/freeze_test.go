@@ -18,8 +18,8 @@ var _ = add(
 	scenario{name: "freeze-agent", bounds: crash, run: freezeAgent},
 	scenario{name: "freeze-node", bounds: frozenNode, run: freezeNode},
 	scenario{name: "freeze-agent-at-renew", bounds: crash, run: freezeAgentAtRenew},
-	scenario{name: "promotion-hangs", spec: "crash_recovery_max: 5s\n", run: promotionHangs,
-		bounds: history.Bounds{OutageMax: illness.OutageMax + crash.OutageMax, ChangesMax: 2}},
+	scenario{name: "promotion-hangs", run: promotionHangs,
+		bounds: history.Bounds{OutageMax: 30*time.Second + 2*crash.OutageMax, ChangesMax: 2}},
 )
 
 // frozenNode: at the thaw a paused machine goes on where it stood, in the midst of answering. The write
@@ -51,7 +51,7 @@ func promotionHangs(l *Lab) {
 		}
 	}
 	l.sees(first, 15*time.Second, core.CondPromotionHangs)
-	l.takenOver(first)
+	l.Cluster.WaitPrimary(40*time.Second, l.Cluster.Others(first)...)
 	l.told(since, "leader_changed", "fence")
 }
 

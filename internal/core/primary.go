@@ -52,6 +52,9 @@ func (d *decider) promote() {
 	d.createSlots() // while it promotes, and not before: who streams already judges commits by older settings
 }
 
+// promotionMax: a promotion is over within a second where nothing is wrong, and to give one up costs another.
+const promotionMax = 30 * time.Second
+
 // promotionHangs gives a promotion up that comes to no end: it replays nothing any more, and a standby it still is. A flush
 // that hangs does that, and reads are answered meanwhile. What follows is the start that was given up: killed, and the lease
 // released on the proof of that.
@@ -61,7 +64,7 @@ func (d *decider) promotionHangs() bool {
 		return false
 	}
 	d.condition(CondPromotionHangs, "the promotion of term %d has replayed nothing for %s, and is not done", d.lease.Term, still.Round(time.Second))
-	if still < max(d.recoveryMax(), d.patience()) {
+	if still < max(promotionMax, d.recoveryMax(), d.patience()) {
 		return false
 	}
 	who, ok := d.successor()

@@ -78,14 +78,14 @@ func (w *World) watchIll() {
 	if n := w.byName(l.Holder); n == nil || l.Released || !n.pg.ill() || n.pg.state == core.StateStarting || // a start has a bound of its own
 		!w.calmBeside(n) {
 		w.illSince = 0
-	} else if frozen := n.pg.group.frozen > 0; w.illSince == 0 || w.illFrozen && !frozen {
-		// What runs on after a freeze has its patience anew: until then nobody asked the disk.
-		w.illSince, w.illFrozen = w.now, frozen
+	} else if frozen := n.pg.group.frozen > 0; w.illSince == 0 || w.illFrozen && !frozen || w.illPromoting != n.pg.promoting {
+		// What runs on after a freeze has its patience anew: until then nobody asked the disk. The same after a promotion.
+		w.illSince, w.illFrozen, w.illPromoting = w.now, frozen, n.pg.promoting
 	} else {
 		w.illFrozen = frozen
 		patience := w.o.Patience << min(l.Flaps, 6)
-		if n.pg.promoting { // it may have begun when the disk was judged, and has a start's time
-			patience += max(patience, w.o.Recovery)
+		if n.pg.promoting {
+			patience = max(patience, w.o.Recovery, 30*time.Second)
 		}
 		// A file is written every five seconds; the rest is ticks and answers of members.
 		if bound := patience + l.TTL.D() + 10*time.Second; w.now-w.illSince > bound {

@@ -54,8 +54,9 @@ type World struct {
 	lastLease core.LeaseRecord // when the store was wiped
 	askedAt   time.Duration    // when members were last asked to leave a lost store
 
-	illSince  time.Duration // since when the holder is ill and nothing else is wrong; 0: it is not so
-	illFrozen bool          // and its PostgreSQL was frozen when that was last looked at
+	illSince     time.Duration // since when the holder is ill and nothing else is wrong; 0: it is not so
+	illFrozen    bool          // and its PostgreSQL was frozen when that was last looked at
+	illPromoting bool          // and was being promoted
 }
 
 // node is one host with a member on it.

@@ -41,7 +41,7 @@ var processes = []Entry{
 		Sees:    "as freeze-agent"},
 	{Number: 9, Name: "promotion-hangs",
 		Fault:   "the process that replays WAL stands still on both standbys, and the primary's postmaster is killed; once one of them has the lease, the other goes on",
-		Happens: "the promotion comes to no end, and reads are answered: after `health.write_timeout` and `crash_recovery_max`, whichever is longer, it is given up, killed, and the other leads",
+		Happens: "the promotion comes to no end, and reads are answered: after 30 s it is given up, killed, and the other leads",
 		Sees:    "`promotion_hangs`; event `fence` with its reason"},
 	{Number: 10, Name: "kill-agent", CI: true,
 		Fault:   "SIGKILL to the primary's agent, started again within a second",
