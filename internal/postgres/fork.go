@@ -186,26 +186,34 @@ func scanFork(ctx context.Context, o ForkOptions) (*forks.Summary, []string, err
 			if err := scan.read(ctx, o.Instance, span.timeline, run.from, run.to); err != nil {
 				return nil, nil, err
 			}
-			empty := scan.records == before
-			if empty && final && j > 0 {
+			empty, last := scan.records == before, run.from
+			if !empty {
+				last = scan.last + wal.LSN(scan.lastBytes)
+			}
+			var beyond []string
+			if final {
+				beyond = span.beyond(o.Instance, found, bytes, last)
+			}
+			if empty && final && j > 0 && len(beyond) == 0 {
 				break // files that wait for new use
 			}
 			if run.gap != "" {
 				miss("%s", run.gap)
 			}
-			last := run.from
 			if empty && !final {
 				miss("no record of timeline %d between %s and %s could be read", span.timeline, run.from, run.to)
-			} else if !empty {
-				last = scan.last + wal.LSN(scan.lastBytes)
 			}
-			files = append(files, span.files(found, bytes, run.from, last)...)
+			if len(beyond) > 0 {
+				miss("the WAL of timeline %d goes on after %s, and cannot be read there", span.timeline, last)
+			}
+			files = append(append(files, span.files(found, bytes, run.from, last)...), beyond...)
 		}
 	}
 	if scan.records == 0 && s.Complete {
 		return nil, nil, nil
 	}
 	scan.finish()
+	slices.Sort(files)
 	return s, withHistories(o, slices.Compact(files)), nil
 }
 

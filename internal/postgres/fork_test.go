@@ -206,6 +206,43 @@ func TestForkThatCannotBeSaved(t *testing.T) {
 
 // TestForkOverTwoTimelines: a member that was promoted itself has written on two timelines after the
 // point that it shares with the primary.
+// TestForkWithAHole: where WAL cannot be read it has not come to its end. All that follows is kept, and the summary says so.
+func TestForkWithAHole(t *testing.T) {
+	ctx := testContext(t)
+	n1, _, o := forkedPair(t)
+	whole, files, err := scanFork(ctx, o)
+	if err != nil || !whole.Complete || len(files) < 4 {
+		t.Fatalf("%+v %v %v", whole, files, err)
+	}
+	at := func(name string) int64 { // where in its file the fork begins, or a page in its midst
+		if name == files[0] {
+			return int64(o.From.LSN) % (1 << 20)
+		}
+		return 100 * walPageBytes
+	}
+	for i, what := range []string{"its first record", "a page in its midst"} {
+		name := files[i]
+		path := n1.in.path("pg_wal/" + name)
+		sound := must(os.ReadFile(path))(t)
+		spoilt := slices.Clone(sound)
+		for n := range 64 {
+			spoilt[at(name)+int64(n)] ^= 0xff
+		}
+		check(t, os.WriteFile(path, spoilt, 0o600))
+		s, kept, err := scanFork(ctx, o)
+		if err != nil || s == nil {
+			t.Fatalf("%s is spoilt, and nothing is saved: %v", what, err)
+		}
+		if s.Complete || !slices.Equal(kept, files) || s.Committed >= whole.Committed || !strings.Contains(s.Text(), "cannot be read there") {
+			t.Errorf("%s is spoilt: %s; files %v, want %v", what, s.Text(), kept, files)
+		}
+		check(t, os.WriteFile(path, sound, 0o600))
+	}
+	if again, kept, err := scanFork(ctx, o); err != nil || !again.Complete || !slices.Equal(kept, files) {
+		t.Errorf("sound again: %+v %v %v", again, kept, err)
+	}
+}
+
 func TestForkOverTwoTimelines(t *testing.T) {
 	ctx := testContext(t)
 	n := newPrimary(t, newCA(t), "n1", false)
