@@ -16,6 +16,7 @@ import (
 	"github.com/pgherd/pgherd/internal/postgres"
 	"github.com/pgherd/pgherd/internal/snapshot"
 	"github.com/pgherd/pgherd/internal/spec"
+	"github.com/pgherd/pgherd/internal/warden"
 )
 
 // keeper looks after the evidence of forks in the background, apart from the tick: the
@@ -28,6 +29,8 @@ type keeper struct {
 
 	mu    sync.Mutex // one look at a time
 	sizes map[string]int64
+	ages  ages
+	seen  []string // saved forks at the last look; nil: not known
 
 	told   sync.Mutex
 	kept   core.Kept
@@ -41,16 +44,10 @@ const (
 
 // newKeeper knows from the first tick on what was saved before: the journal must not tell it as news.
 func newKeeper(a *Agent) *keeper {
-	k := &keeper{a: a, dir: forks.DirName(a.o.Config.StateDir), poke: make(chan struct{}, 1), sizes: map[string]int64{}}
+	k := &keeper{a: a, dir: forks.DirName(a.o.Config.StateDir), poke: make(chan struct{}, 1), sizes: map[string]int64{}, ages: ages{}}
 	if list, err := forks.List(k.dir); err == nil {
-		k.kept, k.summed = keptOf(list), sumsOf(list)
-	}
-	return k
-}
-
-func keptOf(list []forks.Summary) (k core.Kept) {
-	if n := len(list); n > 0 {
-		k.Newest, k.Text, k.Named = list[n-1].ID, list[n-1].Text(), list[n-1].Named
+		k.seen = idsOf(list)
+		k.kept, k.summed = keptOf(list, core.Kept{}, k.seen), sumsOf(list)
 	}
 	return k
 }
@@ -93,13 +90,19 @@ func (k *keeper) tell(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list, stamps, err := k.lists(ctx)
-	now := keptOf(list)
+	now := k.view()
+	if err == nil {
+		now, k.seen = keptOf(list, now, k.seen), idsOf(list)
+	}
+	now.Overdue = nil
 	if v := k.a.latest().View.Store; err == nil && v.Known {
 		now.Overdue = k.overdue(list, stamps, v.Spec.Retention())
 	}
 	k.told.Lock()
 	was := k.kept
-	k.kept, k.summed = now, sumsOf(list)
+	if k.kept = now; err == nil {
+		k.summed = sumsOf(list)
+	}
 	k.told.Unlock()
 	if was.Text != now.Text || !slices.Equal(was.Overdue, now.Overdue) {
 		k.a.poke()
@@ -142,7 +145,7 @@ func (k *keeper) name(ctx context.Context, s *forks.Summary) {
 }
 
 func (k *keeper) overdue(list []forks.Summary, stamps []string, keep spec.Forks) []string {
-	ids := forks.Overdue(list, k.size, keep.Keep.D(), keep.MaxBytes, time.Now())
+	ids := k.ages.overdue(list, k.size, keep, time.Now(), warden.BootNow())
 	for _, stamp := range stamps[:max(0, len(stamps)-keep.Aside)] {
 		ids = append(ids, postgres.AsidePrefix+stamp)
 	}

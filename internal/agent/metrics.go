@@ -3,7 +3,6 @@ package agent
 import (
 	"time"
 
-	"github.com/pgherd/pgherd/internal/forks"
 	"github.com/pgherd/pgherd/internal/snapshot"
 )
 
@@ -25,11 +24,4 @@ func (k *keeper) sums() []snapshot.Kept {
 	k.told.Lock()
 	defer k.told.Unlock()
 	return k.summed
-}
-
-func sumsOf(list []forks.Summary) (sums []snapshot.Kept) {
-	for _, s := range list {
-		sums = append(sums, snapshot.Kept{Acked: s.Acked, Forks: 1, Bytes: s.Bytes, Transactions: s.Committed})
-	}
-	return sums
 }

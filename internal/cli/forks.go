@@ -80,7 +80,7 @@ func (a *app) ofFork(cmd *cobra.Command, name string, f func(ctx context.Context
 
 func printForks(w io.Writer, f api.Forks) {
 	if len(f.Forks) == 0 {
-		fmt.Fprintln(w, "no member had anything that the cluster's history does not have")
+		fmt.Fprintln(w, "nothing is kept: no member had anything to save that the cluster's history does not have, or it is deleted by now")
 		return
 	}
 	rows := [][]string{{"ID", "KIND", "FROM", "TO", "COMMITTED", "ON DISK", "TABLES"}}

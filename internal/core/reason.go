@@ -116,7 +116,7 @@ var catalogue = map[Code]entry{
 	CondDataForeign:    {Error, "move the directory's content away, or correct postgres.data_dir in pgherd.yaml; pgherd never overwrites what it does not know"},
 	CondDataUnmounted:  {Error, "mount the data volume; pgherd goes on by itself"},
 	CondDataOther:      {Error, "this data belongs to another cluster: move it away or correct postgres.data_dir in pgherd.yaml"},
-	CondCloneFailed:    {Error, "the text says what failed; it is tried again by itself, sooner after `pgherd reinit MEMBER`"},
+	CondCloneFailed:    {Error, "the text says what failed; it is tried again by itself, sooner after `pgherd reinit MEMBER`. Where there is no space: `pgherd forks` lists data that earlier clones set aside, `pgherd forks remove` deletes it"},
 	CondStartFailed:    {Error, "read postgres.log in the member's state_dir; pgherd tries again by itself"},
 	CondRejected:       {Error, "correct the parameters with `pgherd config set`; the member runs with its last good ones"},
 	CondPending:        {Info, "`pgherd restart` restarts the members that need it, in the right order"},

@@ -109,7 +109,8 @@ type Local struct {
 
 // Kept is the evidence on this member of histories that were given up.
 type Kept struct {
-	Newest  string   `json:"newest,omitempty"`  // id of the newest saved fork; ids grow with time
+	Newest  string   `json:"newest,omitempty"`  // id of the newest saved fork
+	Count   int      `json:"count,omitempty"`   // of saved forks
 	Text    string   `json:"text,omitempty"`    // what it holds, for people
 	Named   bool     `json:"named,omitempty"`   // Text names tables
 	Overdue []string `json:"overdue,omitempty"` // ids of what is kept longer than the spec asks for

@@ -120,7 +120,7 @@ func (d *deriver) lease(was, is core.LeaseRecord) {
 	}
 	for _, l := range was.Lost {
 		if !slices.Contains(is.Lost, l) {
-			d.shared(EventLossSettled, core.Info, "%s is back, or gone for good: `pgherd forks %s` shows what only it had after term %d", l.Member, l.Member, l.Term)
+			d.shared(EventLossSettled, core.Info, "%s is back, or gone for good: what only it had after term %d and could still be read is in `pgherd forks %s`; of data that it had lost, or that was not to be kept, nobody can say more", l.Member, l.Term, l.Member)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func (d *deriver) lease(was, is core.LeaseRecord) {
 // kept tells of a saved fork, and again when its tables have names.
 func (d *deriver) kept(was, is core.Kept) {
 	switch {
-	case is.Newest > was.Newest:
+	case is.Newest != was.Newest && (is.Newest > was.Newest || is.Count > was.Count): // the name is a time, and that may be set back
 		d.add(EventForkSaved, core.Warning, "%s", is.Text)
 	case is.Newest == was.Newest && is.Named && !was.Named:
 		d.add(EventForkNamed, core.Info, "%s", is.Text)

@@ -322,8 +322,9 @@ func TestForksAndLossesAreEvents(t *testing.T) {
 	j.Close()
 	j = open(t, dir)
 	tick(named)
-	tick(core.Kept{Newest: "A", Text: "fork A"}) // B was dropped
-	want := []string{EventLoss, EventForkSaved, EventLossSettled, EventForkNamed}
+	tick(core.Kept{Newest: "A", Text: "fork A"})           // B was dropped
+	tick(core.Kept{Newest: "0", Text: "fork 0", Count: 2}) // the clock was set back
+	want := []string{EventLoss, EventForkSaved, EventLossSettled, EventForkNamed, EventForkSaved}
 	events := j.Events(0)
 	if got := codes(events); !slices.Equal(got, want) {
 		t.Fatalf("events: %v", got)

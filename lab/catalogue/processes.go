@@ -73,7 +73,7 @@ var processes = []Entry{
 		Sees:    "`sync_degraded` while standbys are missing, events `sync_set_changed`"},
 	{Number: 41, Name: "clock-step",
 		Fault:   "the members' boot and monotonic clocks differ by hours (time namespaces), and their wall clocks jump by an hour",
-		Happens: "nothing: no instant of one member is compared with another's, and nothing decides by the wall clock",
+		Happens: "nothing: no instant of one member is compared with another's, and nothing that matters decides by the wall clock (the age of saved forks does, with an hour's patience)",
 		Sees:    "nothing",
 		Limit:   "this machine's own clock is everybody's and is left alone: pgherd is built with a time.Now that jumps"},
 	{Name: "watchdog-frozen-fence",
