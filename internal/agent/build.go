@@ -183,7 +183,10 @@ func (a *Agent) buildLoop() {
 			Applied:  a.server.Applied, Held: a.server.Held, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}
+	a.observer.State = &observe.StateVolume{Dir: a.o.Config.StateDir}
 	if a.server != nil {
+		wal, data := a.server.Instance.Volumes()
+		a.observer.State.Beside = []string{wal, data}
 		a.keeper, a.announcer = newKeeper(a), newAnnouncer(a)
 		a.outward = newOutward(a)
 		a.observer.Kept, a.runner.KeptChanged = a.keeper.view, a.keeper.changed

@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -154,7 +155,34 @@ func (d *decider) conditionsOfDisk() {
 			d.condition(v.low, "%d MB of %d MB are free on the %s volume", v.room.Free>>20, v.room.Size>>20, v.name)
 		}
 	}
+	if s := k.State; s.Size != 0 && s.Free < max(stateLow, min(s.Size/20, stateLowMax)) {
+		code := CondStateLow
+		if s.Free < stateFull {
+			code = CondStateFull
+		}
+		d.condition(code, "%d MB of %d MB are free on the volume of state_dir", s.Free>>20, s.Size>>20)
+	}
 	d.conditionsOfLoad(p, d.inst)
+}
+
+// The store of a member takes 64 MB at a time for its log, and ends for good when it cannot write.
+const (
+	stateFull   = 64 << 20
+	stateLow    = 2 * stateFull
+	stateLowMax = 1 << 30
+)
+
+// promotionMax: a promotion is over within a second where nothing is wrong, and to give one up costs another.
+const promotionMax = 30 * time.Second
+
+// promotionStill is for how long a standby that is to be primary has replayed nothing, and is none yet. A flush that hangs does
+// that, and reads are answered meanwhile.
+func (d *decider) promotionStill() time.Duration {
+	still := d.sinceOf("promotes ", fmt.Sprintf("%d %s", d.lease.Term, d.inst.ReplayLSN), true)
+	if still >= d.spec.HealthRules().WriteTimeout.D() {
+		d.condition(CondPromotionHangs, "the promotion of term %d has replayed nothing for %s, and is not done", d.lease.Term, still.Round(time.Second))
+	}
+	return still
 }
 
 func (d *decider) conditionsOfLoad(p Probe, i *Instance) {

@@ -224,10 +224,7 @@ func (d *decider) successor() (string, bool) {
 		if in {
 			heard++
 		}
-		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover || p.Unwell {
-			continue
-		}
-		if d.tooFarBehind(&p.Instance) > 0 {
+		if m, ok := d.member(p.Name); !ok || m.Tags.NoFailover || p.Unwell || d.tooFarBehind(&p.Instance) > 0 {
 			continue
 		}
 		if best.Name == "" || p.Instance.Position().Compare(best.Instance.Position()) > 0 {

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,10 +19,7 @@ func (d *decider) promote() {
 		d.say("not_armed", "the warden is not armed for term %d yet", d.lease.Term)
 		return
 	}
-	if d.awaitsWatchdog() {
-		return
-	}
-	if d.promotionHangs() {
+	if d.awaitsWatchdog() || d.givesUpPromotion() {
 		return
 	}
 	if d.inst.Receiver && d.handedBy() == "" {
@@ -52,24 +48,12 @@ func (d *decider) promote() {
 	d.createSlots() // while it promotes, and not before: who streams already judges commits by older settings
 }
 
-// promotionMax: a promotion is over within a second where nothing is wrong, and to give one up costs another.
-const promotionMax = 30 * time.Second
-
-// promotionHangs gives a promotion up that comes to no end: it replays nothing any more, and a standby it still is. A flush
-// that hangs does that, and reads are answered meanwhile. What follows is the start that was given up: killed, and the lease
-// released on the proof of that.
-func (d *decider) promotionHangs() bool {
-	still := d.sinceOf("promotes ", fmt.Sprintf("%d %s", d.lease.Term, d.inst.ReplayLSN), true)
-	if still < d.spec.HealthRules().WriteTimeout.D() {
-		return false
-	}
-	d.condition(CondPromotionHangs, "the promotion of term %d has replayed nothing for %s, and is not done", d.lease.Term, still.Round(time.Second))
-	if still < max(promotionMax, d.recoveryMax(), d.patience()) {
-		return false
-	}
+// givesUpPromotion ends a promotion that comes to no end, if somebody else can lead. What follows is that of a start which was given
+// up: killed, and the lease released on the proof of that.
+func (d *decider) givesUpPromotion() bool {
+	still := d.promotionStill()
 	who, ok := d.successor()
-	if !ok || d.storeSilent() { // without the store nobody can
-		d.say("no_successor", "the promotion hangs, and nobody can take over: it goes on")
+	if !ok || d.storeSilent() || still < max(promotionMax, d.recoveryMax(), d.patience()) {
 		return false
 	}
 	d.mem.failed(givenUp, Failure{Count: 1, At: d.v.Now})

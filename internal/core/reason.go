@@ -85,6 +85,8 @@ const (
 	CondDataLow        Code = "data_volume_low"
 	CondWALFull        Code = "wal_volume_full"
 	CondWALLow         Code = "wal_volume_low"
+	CondStateFull      Code = "state_volume_full"
+	CondStateLow       Code = "state_volume_low"
 	CondConnections    Code = "connections_exhausted"
 	CondSlow           Code = "slow_commits"
 	CondWriteFails     Code = "write_fails"
@@ -142,6 +144,8 @@ var catalogue = map[Code]entry{
 	CondDataLow:        {Warning, "free space on the data volume, or enlarge it, before statements fail"},
 	CondWALFull:        {Error, "PostgreSQL ends when it cannot write WAL: free space on the WAL volume; look at slots and archive_command, which keep WAL. It starts again by itself when two segments fit"},
 	CondWALLow:         {Warning, "free space on the WAL volume, or enlarge it; look at slots and archive_command, which keep WAL"},
+	CondStateFull:      {Error, "free space on the volume of state_dir, or enlarge it: this member's share of the store ends when it cannot write, and nothing that is to be replaced can be saved. `pgherd forks` lists what is kept there"},
+	CondStateLow:       {Warning, "free space on the volume of state_dir, or enlarge it; `pgherd forks` lists what is kept there"},
 	CondConnections:    {Warning, "clients are refused: find who holds the connections in pg_stat_activity, pool them, or raise max_connections; pgherd has its own and works on"},
 	CondSlow:           {Warning, "commits wait long for the disk under the WAL: look at its load and its limits"},
 	CondWriteFails:     {Warning, "pgherd's own small write (pgherd.probe in the database postgres) fails; the text says why. It is no reason for a failover"},

@@ -274,6 +274,7 @@ func (b *builder) local(drop bool, key string, w words) {
 		l.Disk.Segment = 16 << 20
 		w.room("data", &l.Disk.Data)
 		w.room("wal", &l.Disk.WAL)
+		w.room("state", &l.Disk.State)
 	case "watchdog":
 		dog := Watchdog{Text: l.Warden.Watchdog.Text, Required: l.Warden.Watchdog.Required}
 		if w[0] != "off" {

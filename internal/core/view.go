@@ -139,6 +139,7 @@ type Disk struct {
 	Test    Probe `json:"test,omitzero"` // a small file written and flushed beside the WAL, then beside the data
 	Data    Room  `json:"data,omitzero"`
 	WAL     Room  `json:"wal,omitzero"`
+	State   Room  `json:"state,omitzero"`    // where the share of the store, the journal and saved forks are, if on a volume of its own
 	Segment int64 `json:"segment,omitempty"` // bytes of a file of WAL
 }
 

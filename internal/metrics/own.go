@@ -50,7 +50,7 @@ var ownOfMember = []family{
 		func(s *snapshot.Snapshot) float64 { return s.View.Local.Probe.Took.Seconds() }),
 	plain("pgherd_commit_stalled_seconds", "seconds", "For how long none of those commits has succeeded.",
 		func(s *snapshot.Snapshot) float64 { return stalled(s.View.Local.Probe, s.Now) }),
-	labelled("pgherd_volume_free_bytes", "bytes", "Space left on the volumes of data and WAL.", []string{"volume"},
+	labelled("pgherd_volume_free_bytes", "bytes", "Space left on the volumes of data and WAL, and on that of state_dir where it has its own.", []string{"volume"},
 		func(s *snapshot.Snapshot, give give) { volumes(s, give, func(r core.Room) int64 { return r.Free }) }),
 	labelled("pgherd_volume_size_bytes", "bytes", "Size of the volumes.", []string{"volume"},
 		func(s *snapshot.Snapshot, give give) { volumes(s, give, func(r core.Room) int64 { return r.Size }) }),
@@ -90,6 +90,9 @@ func volumes(s *snapshot.Snapshot, give give, bytes func(core.Room) int64) {
 	}
 	if d.WAL.Size != 0 {
 		give(float64(bytes(d.WAL)), "wal")
+	}
+	if d.State.Size != 0 {
+		give(float64(bytes(d.State)), "state")
 	}
 }
 

@@ -28,6 +28,7 @@ type Observer struct {
 	Peers   *PeerSource
 	Job     func() core.Job
 	Kept    func() core.Kept // nil on a witness
+	State   *StateVolume
 }
 
 // View reads everything once. It takes at most storeWait plus what the kernel needs.
@@ -48,6 +49,7 @@ func (o *Observer) View(ctx context.Context) core.View {
 		v.Local = o.Local.view()
 	}
 	v.Local.Job = o.Job()
+	v.Local.Disk.State = o.State.view()
 	if o.Kept != nil {
 		v.Local.Kept = o.Kept()
 	}
