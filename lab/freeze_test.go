@@ -18,7 +18,7 @@ var _ = add(
 	scenario{name: "freeze-agent", bounds: crash, run: freezeAgent},
 	scenario{name: "freeze-node", bounds: frozenNode, run: freezeNode},
 	scenario{name: "freeze-agent-at-renew", bounds: crash, run: freezeAgentAtRenew},
-	scenario{name: "promotion-hangs", run: promotionHangs,
+	scenario{name: "promotion-hangs", run: promotionHangs, three: true,
 		bounds: history.Bounds{OutageMax: 30*time.Second + 2*crash.OutageMax, ChangesMax: 2}},
 )
 

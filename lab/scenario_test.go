@@ -25,6 +25,7 @@ import (
 type scenario struct {
 	name   string
 	hosts  int                   // default 3
+	three  bool                  // three data members are needed: LAB_WITNESS leaves it out
 	disks  rig.Disks             // sizes; 0: plain directories
 	spec   string                // YAML; empty: pgherd's defaults
 	config func(*cluster.Config) // environment, flags
@@ -95,8 +96,8 @@ func wanted(t *testing.T) (names []string) {
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		s, ok := scenarios[name]
-		if out := ok && withWitness && s.hosts > 3; out {
-			t.Logf("%s: has witnesses of its own", name)
+		if out := ok && withWitness && (s.hosts > 3 || s.three); out {
+			t.Logf("%s: has witnesses of its own, or needs three data members", name)
 			return true
 		}
 		return !ok
@@ -107,8 +108,9 @@ func wanted(t *testing.T) (names []string) {
 var withWitness = os.Getenv("LAB_WITNESS") == "1"
 
 // loneStandby is what commits may wait with two data members when the fault hits the only standby: until it is
-// counted no more (a ttl without it, 5 s, and the change of the set). With a third they go on.
-const loneStandby = 10 * time.Second
+// counted no more: PostgreSQL notices a silent one after 5 s (wal_sender_timeout), a ttl without it is another 5 s, and then the
+// set changes. With a third they go on. As cut-replication-only, which hits all standbys.
+const loneStandby = 15 * time.Second
 
 func runScenario(t *testing.T, s scenario) {
 	row := &result{name: s.name, verdict: "FAIL"}
