@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,11 +16,13 @@ import (
 	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/logs"
 	"github.com/pgherd/pgherd/internal/metrics"
 	"github.com/pgherd/pgherd/internal/observe"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/sdnotify"
+	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/etcd"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -117,6 +120,10 @@ func (a *Agent) begin(parts *errgroup.Group, ctx context.Context) {
 	if a.keeper != nil {
 		parts.Go(func() error { return a.keeper.keep(ctx) })
 		parts.Go(func() error { return a.announcer.keep(ctx) })
+		if a.o.Config.Log.WithDefaults().Postgres == spec.LogStream {
+			follower := &logs.Follower{Path: filepath.Join(a.o.Config.StateDir, "postgres.log"), Log: a.o.Log}
+			parts.Go(func() error { return follower.Keep(ctx) })
+		}
 	}
 	if a.outward != nil {
 		parts.Go(func() error { return a.outward.keep(ctx) })

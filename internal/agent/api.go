@@ -20,6 +20,9 @@ func (a *Agent) backend() api.Backend {
 		RecoveryAnswer: a.recoveryAnswer, Recover: a.recover, Retire: a.retire,
 		StoreEndpoints: func() []string { return a.o.Config.Store.Endpoints },
 	}
+	if a.o.Level != nil {
+		b.LogLevel = a.o.Level
+	}
 	if a.voter != nil {
 		b.RemoveVoter = a.removeVoter
 	}

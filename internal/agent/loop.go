@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/act"
@@ -48,6 +50,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	report.Conditions = append(report.Conditions, a.endpoints.conditions()...)
 	entry := journal.Entry{At: time.Now(), Began: a.began, Memory: before, View: view, Plan: plan, Report: report}
 	a.publish(entry)
+	a.logDecision(plan, report)
 	err := a.runner.Run(ctx, plan)
 	a.noteFailure(view, plan, err)
 	if err != nil {
@@ -57,6 +60,21 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	}
 	a.journal.Ended()
 	return report.WakeAt
+}
+
+// logDecision writes each tick's decision with its reasons, for who asks for as much.
+func (a *Agent) logDecision(plan core.Plan, report core.Report) {
+	if !a.o.Log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	var steps, reasons []string
+	for _, s := range plan.Steps {
+		steps = append(steps, string(s.Kind)+": "+s.Why.Text)
+	}
+	for _, r := range report.Reasons {
+		reasons = append(reasons, string(r.Code)+": "+r.Text)
+	}
+	a.o.Log.Debug("decided", "role", report.Role, "term", report.Term, "do", strings.Join(steps, "; "), "because", strings.Join(reasons, "; "))
 }
 
 // noteFailure keeps what core must know of a failed step.

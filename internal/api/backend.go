@@ -48,6 +48,12 @@ type Backend struct {
 	// Snapshot is what Patroni's documents are made of, from memory. nil: nothing is known.
 	Snapshot func() snapshot.Snapshot
 
+	// LogLevel is that of this member's log; nil: it cannot be changed.
+	LogLevel interface {
+		Level() string
+		SetLevel(name string) error
+	}
+
 	// Metrics answers scrapes; nil: there are none.
 	Metrics http.Handler
 

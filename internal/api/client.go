@@ -179,6 +179,16 @@ func (c *Client) Remove(ctx context.Context, member string) (a Accepted, err err
 	return a, err
 }
 
+// LogLevel is that of the member's log; with a level it is changed.
+func (c *Client) LogLevel(ctx context.Context, level string) (l LogLevel, err error) {
+	if level == "" {
+		err = c.call(ctx, http.MethodGet, LogPath, nil, &l)
+		return l, err
+	}
+	err = c.call(ctx, http.MethodPut, LogPath, LogLevel{level}, &l)
+	return l, err
+}
+
 // Pause switches the autopilot off, Resume on again.
 func (c *Client) Pause(ctx context.Context) (a Accepted, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/pause", nil, &a)

@@ -74,6 +74,9 @@ var description = map[string]described{
 	"POST /v1/viewers":               {does: "Make a viewer's certificate", in: ViewerRequest{}, out: ViewerAnswer{}},
 	"POST /v1/join":                  {does: "Become a member, by a join token", in: JoinRequest{}, out: JoinAnswer{}},
 
+	"GET " + LogPath: {does: "The level of this member's log", out: LogLevel{}},
+	"PUT " + LogPath: {does: "Change it, until the agent ends: debug, info, warn or error", in: LogLevel{}, out: LogLevel{}},
+
 	"GET " + NodePath:    {does: "Patroni's document of this member; the health answers carry it for viewers", out: patroni.Node{}},
 	"GET " + ClusterPath: {does: "Patroni's document of the cluster", out: patroni.Cluster{}},
 	"GET " + HistoryPath: {does: "Patroni's list of the timelines that were left: number, position in bytes, reason, and where it is known when the next began and on which member", out: [][]any{}},

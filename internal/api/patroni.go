@@ -17,6 +17,7 @@ const (
 )
 
 func (s *Server) patroniRoutes(mux *http.ServeMux) {
+	mux.HandleFunc(http.MethodGet+" "+MetricsPath, s.getMetrics)
 	for path, f := range map[string]answer{NodePath: s.getNode, ClusterPath: s.getCluster, HistoryPath: s.getHistory} {
 		pattern := http.MethodGet + " " + path
 		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), f))

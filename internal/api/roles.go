@@ -34,6 +34,8 @@ var needed = map[string]Role{
 	"GET /v1/operations/current": RoleViewer,
 	"GET /v1/forks":              RoleViewer,
 	"GET /v1/access/self":        RoleViewer,
+	"GET " + LogPath:             RoleViewer,
+	"PUT " + LogPath:             RoleOperator,
 	"GET " + NodePath:            RoleViewer,
 	"GET " + ClusterPath:         RoleViewer,
 	"GET " + HistoryPath:         RoleViewer,

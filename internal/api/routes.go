@@ -17,6 +17,7 @@ type answer func(r *http.Request, by string) (any, error)
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.patroniRoutes(mux)
+	s.logRoutes(mux)
 	for pattern, f := range map[string]answer{
 		"GET /v1/member":                   s.getMember,
 		"POST /v1/vouch":                   s.postVouch,
@@ -62,7 +63,6 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
 	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
 	s.healthRoutes(mux)
-	mux.HandleFunc("GET "+MetricsPath, s.getMetrics)
 	mux.HandleFunc("GET "+OpenAPIPath, getOpenAPI)
 	mux.HandleFunc("GET "+WatchPath, s.getWatch)
 	mux.HandleFunc("GET "+LivePath, s.getLive)

@@ -98,7 +98,7 @@ func (a *app) root() *cobra.Command {
 		a.statusCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
 		a.drainCommand(), a.undrainCommand(), a.cancelCommand(),
-		a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(), containerCommand(),
+		a.pauseCommand(), a.resumeCommand(), a.logLevelCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(), containerCommand(),
 	)
 	return root
 }

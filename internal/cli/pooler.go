@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgherd/pgherd/internal/api"
+	"github.com/pgherd/pgherd/internal/logs"
 	"github.com/pgherd/pgherd/internal/poolerhost"
 	"github.com/pgherd/pgherd/internal/spec"
 	"github.com/pgherd/pgherd/internal/warden"
@@ -47,9 +48,16 @@ func (a *app) poolerRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if debug {
+				h.Log.Level = "debug"
+			}
+			log, err := logs.New(a.stdout, h.Log, h.Name)
+			if err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			err = poolerhost.Run(ctx, poolerhost.Options{Config: h, Now: warden.BootNow, DetachOnExit: detach, Log: a.logger(debug, h.Name)})
+			err = poolerhost.Run(ctx, poolerhost.Options{Config: h, Now: warden.BootNow, DetachOnExit: detach, Log: log.Logger})
 			if errors.Is(err, poolerhost.ErrRemoved) {
 				return refused("move "+h.StateDir+" away and join again with a new token, under another name", "%w", err)
 			}

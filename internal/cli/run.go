@@ -2,13 +2,13 @@ package cli
 
 import (
 	"errors"
-	"log/slog"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pgherd/pgherd/internal/agent"
+	"github.com/pgherd/pgherd/internal/logs"
 )
 
 // Run is the agent; tests replace it.
@@ -27,9 +27,16 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if debug {
+				m.Log.Level = "debug"
+			}
+			log, err := logs.New(a.stdout, m.Log, m.Name)
+			if err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			err = Run(ctx, agent.Options{Config: m, ConfigPath: a.config, DetachOnExit: detach, Log: a.logger(debug, m.Name), Version: version})
+			err = Run(ctx, agent.Options{Config: m, ConfigPath: a.config, DetachOnExit: detach, Log: log.Logger, Level: log, Version: version})
 			if errors.Is(err, agent.ErrUnfinished) {
 				return failed("repeat the command, then start again", "%w", err)
 			}
@@ -37,14 +44,6 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&detach, "detach-on-exit", false, "leave PostgreSQL running when the agent ends")
-	cmd.Flags().BoolVar(&debug, "debug", false, "log more")
+	cmd.Flags().BoolVar(&debug, "debug", false, "log more; the file's log.level is what it is otherwise")
 	return cmd
-}
-
-func (a *app) logger(debug bool, member string) *slog.Logger {
-	level := slog.LevelInfo
-	if debug {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(a.stdout, &slog.HandlerOptions{Level: level})).With("member", member)
 }

@@ -1,5 +1,11 @@
 package spec
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // Member is pgherd.yaml: one file a member, written by `init` and `join`.
 // Unknown keys are errors. Paths are absolute.
 type Member struct {
@@ -14,8 +20,49 @@ type Member struct {
 	Tags     Tags         `yaml:"tags,omitempty"`
 	Watchdog Watchdog     `yaml:"watchdog,omitempty"`
 	VIP      Bearer       `yaml:"vip,omitempty"`
+	Log      Log          `yaml:"log,omitempty"`
 	HooksDir string       `yaml:"hooks_dir,omitempty"` // programs that are told of this member's role; empty: none
 }
+
+// Log is what the agent writes to stdout.
+type Log struct {
+	Level    string `yaml:"level,omitempty"`    // see LogLevels; default info. `pgherd log-level` changes it while the agent runs
+	Format   string `yaml:"format,omitempty"`   // text or json; default text
+	Postgres string `yaml:"postgres,omitempty"` // stream: PostgreSQL's lines too, the default; file: only in STATE_DIR/postgres.log
+}
+
+// Values of Log.
+const (
+	LogInfo   = "info"
+	LogText   = "text"
+	LogJSON   = "json"
+	LogStream = "stream"
+	LogFile   = "file"
+)
+
+// WithDefaults fills in what was not written.
+func (l Log) WithDefaults() Log {
+	return Log{cmp.Or(l.Level, LogInfo), cmp.Or(l.Format, LogText), cmp.Or(l.Postgres, LogStream)}
+}
+
+func (l Log) check(p *problems) {
+	l = l.WithDefaults()
+	if !LogLevel(l.Level) {
+		p.add("log.level", "", "%q: want %s", l.Level, strings.Join(LogLevels, ", "))
+	}
+	if l.Format != LogText && l.Format != LogJSON {
+		p.add("log.format", "", "%q: want %s or %s", l.Format, LogText, LogJSON)
+	}
+	if l.Postgres != LogStream && l.Postgres != LogFile {
+		p.add("log.postgres", "", "%q: want %s or %s", l.Postgres, LogStream, LogFile)
+	}
+}
+
+// LogLevels from all to little.
+var LogLevels = []string{"debug", LogInfo, "warn", "error"}
+
+// LogLevel says that there is such a level.
+func LogLevel(name string) bool { return slices.Contains(LogLevels, name) }
 
 // Watchdog is the hardware watchdog behind this member's warden.
 type Watchdog struct {

@@ -23,6 +23,7 @@ func (m Member) check(p *problems) {
 	m.checkStore(p)
 	m.checkTags(p)
 	p.absolute("pooler.bin", m.Pooler.Bin, false)
+	m.Log.check(p)
 	if m.Witness {
 		m.checkWitness(p)
 		return

@@ -12,6 +12,7 @@ type PoolerHost struct {
 	StateDir string       `yaml:"state_dir"` // keys, PgBouncer's files; 0700
 	Listen   PoolerListen `yaml:"listen"`
 	Pooler   MemberPooler `yaml:"pooler,omitempty"`
+	Log      Log          `yaml:"log,omitempty"` // its postgres is of no account
 }
 
 // PoolerListen holds the two "host:port".
@@ -63,6 +64,7 @@ func (h PoolerHost) Validate() error {
 }
 
 func (h PoolerHost) check(p *problems) {
+	h.Log.check(p)
 	p.addErr("name", CheckName(h.Name))
 	p.addErr("address", CheckHost(h.Address))
 	p.absolute("state_dir", h.StateDir, true)
