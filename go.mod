@@ -11,6 +11,8 @@ require (
 	github.com/prometheus/client_model v0.6.2
 )
 
+require golang.org/x/term v0.43.0 // indirect
+
 require (
 	github.com/getkin/kin-openapi v0.153.0
 	github.com/go-openapi/jsonpointer v0.22.5 // indirect

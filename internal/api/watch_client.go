@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/pgherd/pgherd/internal/journal"
 )
 
 // WatchEvent is one event of WatchPath.
@@ -25,7 +27,14 @@ func (c *Client) Watch(ctx context.Context, last string, f func(WatchEvent) erro
 		return err
 	}
 	defer body.Close()
-	if err := readEvents(body, f); err != nil {
+	err = readEvents(body, func(id, name, data string) error {
+		e := WatchEvent{ID: id, Name: name}
+		if err := json.Unmarshal([]byte(data), &e.Endpoints); err != nil {
+			return err
+		}
+		return f(e)
+	})
+	if err != nil {
 		return fmt.Errorf("%s: the watch ended: %w", c.where, err)
 	}
 	return nil
@@ -52,29 +61,54 @@ func (c *Client) openStream(ctx context.Context, path, last string) (io.ReadClos
 	return answer.Body, nil
 }
 
+// Live calls status and event for what LivePath tells, until ctx ends, the stream ends, or one of them gives an error. The stream's
+// end is io.EOF.
+func (c *Client) Live(ctx context.Context, status func(ClusterStatus), happened func(journal.Event)) error {
+	body, err := c.openStream(ctx, LivePath, "")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return readEvents(body, func(_, name, data string) error {
+		switch name {
+		case LiveStatus:
+			var s ClusterStatus
+			if err := json.Unmarshal([]byte(data), &s); err != nil {
+				return err
+			}
+			status(s)
+		case LiveEvent:
+			var e journal.Event
+			if err := json.Unmarshal([]byte(data), &e); err != nil {
+				return err
+			}
+			happened(e)
+		}
+		return nil
+	})
+}
+
 // readEvents reads server-sent events as our own server writes them: one line of data each.
-func readEvents(from io.Reader, f func(WatchEvent) error) error {
+func readEvents(from io.Reader, f func(id, name, data string) error) error {
 	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 1<<20)
-	var e WatchEvent
+	lines.Buffer(nil, 4<<20)
+	var id, name, data string
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {
 		case "id":
-			e.ID = value
+			id = value
 		case "event":
-			e.Name = value
+			name = value
 		case "data":
-			if err := json.Unmarshal([]byte(value), &e.Endpoints); err != nil {
-				return err
-			}
+			data = value
 		case "":
-			if e.ID != "" {
-				if err := f(e); err != nil {
+			if id != "" {
+				if err := f(id, name, data); err != nil {
 					return err
 				}
 			}
-			e = WatchEvent{}
+			id, name, data = "", "", ""
 		}
 	}
 	if err := lines.Err(); err != nil {
