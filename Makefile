@@ -6,7 +6,7 @@ CLI     := github.com/pgherd/pgherd/internal/cli
 LDFLAGS  = -s -w -buildid= -X $(CLI).version=$(word 1,$(NAMED)) -X $(CLI).commit=$(word 2,$(NAMED)) -X $(CLI).date=$(word 3,$(NAMED))
 SOURCES := $(shell find cmd internal -name '*.go' -not -name '*_test.go') $(wildcard internal/ui/dist/*) go.mod go.sum
 
-.PHONY: help demo test vuln ui screenshots build dist image reproducible test-container test-systemd lint deps bench-follow bench-failover bench-handover bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
+.PHONY: help demo test vuln ui screenshots build dist image reproducible test-container test-systemd lint deps bench-follow bench-failover bench-handover bench-face bench-sync bench-calm test-versions failures sim sim-mutants sim-bench sim-million lab lab-ci lab-pairs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -62,6 +62,10 @@ bench-handover: deps bin/pgherd ## planned moves behind an endpoint against a sc
 bench-follow: deps bin/pgherd ## how soon all poolers follow: ten members, a thousand idle clients (ARGS="-n 5"; about 3 minutes)
 	@go build -o bin/bench-follow ./bench/follow
 	@bin/bench-follow --exe bin/pgherd $(ARGS)
+
+bench-face: deps bin/pgherd ## health answers at 200 requests a second, and the agent's memory with everything on (about 5 minutes)
+	@go build -o bin/bench-face ./bench/face
+	@bin/bench-face --exe bin/pgherd $(ARGS)
 
 bench-sync: deps bin/pgherd ## throughput of synchronous commits against plain PostgreSQL, in turns (ARGS="-n 5 -length 30s"; about 8 minutes)
 	@go build -o bin/bench-sync ./bench/sync
