@@ -36,7 +36,9 @@ func status(at time.Duration, lsn wal.LSN, change ...func(*api.ClusterStatus)) a
 
 var plain = Size{Width: 200, Height: 40, Plain: true}
 
-func screen(m *Model, size Size) string { return strings.Join(m.Lines(size, now.Add(5*time.Second)), "\n") }
+func screen(m *Model, size Size) string {
+	return strings.Join(m.Lines(size, now.Add(5*time.Second)), "\n")
+}
 
 func TestScreen(t *testing.T) {
 	m := &Model{}
