@@ -125,7 +125,7 @@ func clientCancel(l *Lab) {
 
 // judge looks for all rows that were acknowledged without a warning.
 func (k *cancellers) judge() {
-	for _, m := range k.l.Cluster.Members {
+	for _, m := range k.l.Cluster.Data() {
 		n := k.l.as(m, "SELECT count(DISTINCT id)::text FROM cancelled WHERE id = ANY($1)", k.acked)
 		if n != fmt.Sprint(len(k.acked)) {
 			k.l.T.Errorf("%s has %s of %d rows that were acknowledged without a warning", m.Name, n, len(k.acked))

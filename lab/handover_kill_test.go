@@ -166,7 +166,7 @@ func (l *Lab) endpointsReady() {
 	p := l.primary()
 	l.Cluster.Wait(40*time.Second, "all endpoints at "+p.Name, func() bool {
 		all := l.Cluster.Status().Endpoints
-		return len(all) == len(l.Cluster.Data()) && !slices.ContainsFunc(all, func(e api.EndpointStatus) bool { return e.Target != p.Name || e.Text != "" })
+		return len(all) == len(l.Cluster.Members) && !slices.ContainsFunc(all, func(e api.EndpointStatus) bool { return e.Target != p.Name || e.Text != "" })
 	})
 	l.Load.WaitEndpoints(heldTooLong, 5)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func leaseOps(entries []journal.Entry) (ops []history.LeaseOp) {
 		holder string
 		number uint64
 	}
-	taken, seen := map[term]bool{}, map[term]core.Instant{}
+	taken, seen, gave := map[term]bool{}, map[term]core.Instant{}, map[term]core.Instant{}
 	for _, e := range entries {
 		s, at := e.View.Store, time.Duration(e.View.Now)
 		t := term{s.Lease.Holder, s.Lease.Term}
@@ -74,6 +75,13 @@ func leaseOps(entries []journal.Entry) (ops []history.LeaseOp) {
 		}
 		if first, ok := seen[t]; !ok || s.ReadAt < first {
 			seen[t] = s.ReadAt
+		}
+		if t.holder == e.View.Self && gives(e.Plan) {
+			gave[t] = e.View.Now
+		}
+		// Who has sent a release, and does not know what became of it, lets nothing write before a renewal has succeeded after it.
+		if at, ok := gave[t]; ok && s.RenewedAt <= at {
+			continue
 		}
 		if t.holder != e.View.Self || s.Lease.Released || s.RenewedTerm != t.number || e.View.Now >= trust.Until(s.RenewedAt, s.Lease) {
 			continue
@@ -92,6 +100,10 @@ func leaseOps(entries []journal.Entry) (ops []history.LeaseOp) {
 	return ops
 }
 
+func gives(p core.Plan) bool {
+	return slices.ContainsFunc(p.Steps, func(s core.Step) bool { return s.Kind == core.StepPutLease && s.Lease.Released })
+}
+
 // TestLeaseOpsOfABadJournal: the way from a journal to the verdict shows a fault that is there.
 func TestLeaseOpsOfABadJournal(t *testing.T) {
 	entry := func(self, holder string, term uint64, now core.Instant) journal.Entry {
@@ -108,5 +120,20 @@ func TestLeaseOpsOfABadJournal(t *testing.T) {
 	}
 	if got := history.CheckLeases(leaseOps(append(good, entry("a", "a", 1, 40)))); len(got) == 0 {
 		t.Error("a trusted term 1 after b took term 2, and nothing is said")
+	}
+	// A release whose answer is missing: it may have landed, and what a trusts by the clock it lets nobody use.
+	release := entry("a", "a", 1, 21)
+	release.View.Store.RenewedAt -= core.Instant(time.Second)
+	release.Plan.Steps = []core.Step{{Kind: core.StepPutLease, Lease: &core.LeaseRecord{Holder: "a", Term: 1, Released: true}}}
+	after := entry("a", "a", 1, 32)
+	after.View.Store.RenewedAt = release.View.Store.RenewedAt + core.Instant(10*time.Second)
+	after.View.Store.Lease.TTL = 60e9
+	unanswered := after
+	unanswered.View.Store.RenewedAt = release.View.Store.RenewedAt
+	if got := history.CheckLeases(leaseOps([]journal.Entry{good[0], good[1], release, good[2], unanswered, good[3]})); len(got) > 0 {
+		t.Errorf("a release without an answer: %q", got)
+	}
+	if got := history.CheckLeases(leaseOps([]journal.Entry{good[0], good[1], release, good[2], after, good[3]})); len(got) == 0 {
+		t.Error("a renewed term 1 after b took term 2, and nothing is said")
 	}
 }

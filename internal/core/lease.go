@@ -24,10 +24,7 @@ func (d *decider) lead() {
 		d.say("job_running", "%s: %s", d.v.Local.Job.Kind, d.v.Local.Job.Text)
 		return
 	}
-	if d.yieldIll() || d.v.Stopping && d.leaveOffice() {
-		return
-	}
-	if d.driveOperation() {
+	if d.yieldIll() || d.v.Stopping && d.leaveOffice() || d.driveOperation() {
 		return
 	}
 	switch {

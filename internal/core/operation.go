@@ -51,18 +51,22 @@ func (d *decider) driveRestart(op Operation) bool {
 		d.say("restart_running", "waiting for %s", d.v.Store.Requests[0])
 		return false
 	}
+	again := map[string]time.Duration{} // of all, before one is waited for
+	for _, s := range d.inst.Senders {
+		again[s.Member] = d.sinceOf("streams ", s.Member, s.Streaming)
+	}
 	for _, p := range d.v.Peers {
-		if p.Rejected && d.v.Now.Sub(d.v.Store.OperationSeenAt) < peerFresh {
+		m, _ := d.member(p.Name)
+		switch {
+		case p.Rejected && d.v.Now.Sub(d.v.Store.OperationSeenAt) < peerFresh:
 			d.say("restart_waits", "%s has rejected parameters; it may not have seen the newest spec yet", p.Name)
 			return false
-		}
-		if p.Rejected {
+		case p.Rejected:
 			d.endOperation(op, PhaseAborted, because("parameters_rejected", "%s could not start with the new parameters and went back", p.Name))
 			return false
-		}
-		m, _ := d.member(p.Name)
-		if s, ok := d.sender(p.Name); !m.Witness && fresh(p) && (!ok || !s.Streaming) {
-			d.say("restart_waits", "waiting for %s to stream again", p.Name)
+		case !m.Witness && fresh(p) && again[p.Name] <= p.Age: // what it said before knows nothing of how it came back
+			d.say("restart_waits", "waiting for %s to stream again, and to say how", p.Name)
+			d.wakeIn(tickBusy)
 			return false
 		}
 	}

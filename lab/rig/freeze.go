@@ -48,8 +48,10 @@ func freeze(dir string) error {
 }
 
 // Thaw lets everything of the host run again.
-func (h *Host) Thaw() {
-	top, ok := h.groups.v1["freezer"]
+func (h *Host) Thaw() { h.groups.thaw() }
+
+func (g *groups) thaw() {
+	top, ok := g.v1["freezer"]
 	if !ok {
 		return
 	}

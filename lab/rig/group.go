@@ -132,6 +132,7 @@ func (g *groups) kill(limit time.Duration) error {
 	if err := write(join(g.unified, "cgroup.kill"), "1"); err != nil {
 		return err
 	}
+	g.thaw() // who is frozen dies as soon as it may run, before it does anything
 	empty := until(limit, func() bool { return len(g.pids()) == 0 })
 	if !empty {
 		return fmt.Errorf("%d processes survive cgroup.kill", len(g.pids()))
