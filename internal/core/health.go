@@ -131,6 +131,8 @@ const (
 	illTold    = 5 * time.Second
 	slowCommit = 500 * time.Millisecond
 	slowFor    = 5 * time.Second
+
+	archiveTold = time.Minute // an archive is away for a moment now and then
 )
 
 func (d *decider) conditionsOfDisk() {
@@ -196,6 +198,9 @@ func (d *decider) conditionsOfLoad(p Probe, i *Instance) {
 	}
 	if len(i.Unguarded) > 0 && i.Primary && d.synchronous() {
 		d.condition(CondUnguarded, "synchronous_commit of %s", strings.Join(i.Unguarded, ", "))
+	}
+	if d.since("archive", i.Unarchived != "") > archiveTold {
+		d.condition(CondArchive, "archiving fails with %s: WAL is kept until it succeeds, %d MB of %d MB are free for it", i.Unarchived, d.v.Local.Disk.WAL.Free>>20, d.v.Local.Disk.WAL.Size>>20)
 	}
 	if i.Corrupt > 0 {
 		d.condition(CondChecksum, "%d pages were read with a wrong checksum", i.Corrupt)

@@ -87,6 +87,7 @@ const (
 	CondWALLow         Code = "wal_volume_low"
 	CondStateFull      Code = "state_volume_full"
 	CondStateLow       Code = "state_volume_low"
+	CondArchive        Code = "archive_failing"
 	CondConnections    Code = "connections_exhausted"
 	CondSlow           Code = "slow_commits"
 	CondWriteFails     Code = "write_fails"
@@ -144,6 +145,7 @@ var catalogue = map[Code]entry{
 	CondDataLow:        {Warning, "free space on the data volume, or enlarge it, before statements fail"},
 	CondWALFull:        {Error, "PostgreSQL ends when it cannot write WAL: free space on the WAL volume; look at slots and archive_command, which keep WAL. It starts again by itself when two segments fit"},
 	CondWALLow:         {Warning, "free space on the WAL volume, or enlarge it; look at slots and archive_command, which keep WAL"},
+	CondArchive:        {Warning, "PostgreSQL's log says why archive_command fails; repair the archive before the WAL volume is full"},
 	CondStateFull:      {Error, "free space on the volume of state_dir, or enlarge it: this member's share of the store ends when it cannot write, and nothing that is to be replaced can be saved. `pgherd forks` lists what is kept there"},
 	CondStateLow:       {Warning, "free space on the volume of state_dir, or enlarge it; `pgherd forks` lists what is kept there"},
 	CondConnections:    {Warning, "clients are refused: find who holds the connections in pg_stat_activity, pool them, or raise max_connections; pgherd has its own and works on"},

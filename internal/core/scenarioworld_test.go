@@ -604,6 +604,7 @@ func instanceWords(i *Instance, w words) {
 	w.number("corrupt", &i.Corrupt)
 	w.list("pending", &i.Pending)
 	w.list("unguarded", &i.Unguarded)
+	w.text("unarchived", &i.Unarchived)
 	set := SyncSet{i.SyncNames, i.SyncK}
 	w.set("sync", &set)
 	i.SyncNames, i.SyncK = set.Members, set.K

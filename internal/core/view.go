@@ -253,9 +253,10 @@ type Instance struct {
 	Slots     []Slot   `json:"slots,omitempty"`
 	Roles     bool     `json:"roles,omitempty"` // pgherd's roles exist
 
-	Sessions    int   `json:"sessions,omitempty"`     // connected to databases
-	SessionsMax int   `json:"sessions_max,omitempty"` // those that are not reserved
-	Corrupt     int64 `json:"corrupt,omitempty"`      // pages whose checksum was wrong, as the statistics have it
+	Sessions    int    `json:"sessions,omitempty"`     // connected to databases
+	SessionsMax int    `json:"sessions_max,omitempty"` // those that are not reserved
+	Unarchived  string `json:"unarchived,omitempty"`   // the file of WAL that archiving fails with
+	Corrupt     int64  `json:"corrupt,omitempty"`      // pages whose checksum was wrong, as the statistics have it
 
 	Pending       []string       `json:"pending,omitempty"`        // settings that wait for a restart
 	Limits        map[string]int `json:"limits,omitempty"`         // ordered settings in effect (max_connections, ...)

@@ -275,7 +275,7 @@ func running(f postgres.Facts) core.Instance {
 		ReplayDone: f.ReplayAtEnd, Receiver: f.Receiver != nil,
 		Streaming: f.Receiver != nil && f.Receiver.Status == "streaming",
 		Pending:   f.PendingRestart, Limits: limitsOf(f.Settings), Roles: f.Roles,
-		Sessions: f.Sessions, SessionsMax: unreserved(f), Corrupt: f.Corrupt,
+		Sessions: f.Sessions, SessionsMax: unreserved(f), Corrupt: f.Corrupt, Unarchived: f.Unarchived,
 	}
 	if i.Primary {
 		i.ReceivedLSN, i.ReplayLSN = 0, 0

@@ -55,6 +55,8 @@ type Facts struct {
 	// some roles and databases. What a session sets for itself nobody sees.
 	CommitWait string       `json:"-"`
 	Waits      []CommitWait `json:"-"`
+	// Unarchived is the file of WAL that archiving failed with last, if nothing has succeeded since.
+	Unarchived string `json:"-"`
 	// ConfigLoaded is when the server's configuration was last read.
 	ConfigLoaded time.Time `json:"config_loaded"`
 }

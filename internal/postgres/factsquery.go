@@ -65,7 +65,8 @@ const (
 SELECT coalesce(sum(numbackends) FILTER (WHERE datid <> 0), 0)::int, coalesce(sum(checksum_failures), 0)::bigint,
        (SELECT coalesce(json_agg(json_build_object('role', r.rolname, 'database', d.datname, 'value', lower(split_part(c, '=', 2))) ORDER BY r.rolname, d.datname), '[]')::text
           FROM pg_db_role_setting s CROSS JOIN unnest(setconfig) c LEFT JOIN pg_roles r ON r.oid = setrole LEFT JOIN pg_database d ON d.oid = setdatabase
-         WHERE c LIKE 'synchronous\_commit=%')
+         WHERE c LIKE 'synchronous\_commit=%'),
+       (SELECT coalesce(max(last_failed_wal) FILTER (WHERE last_failed_time > coalesce(last_archived_time, '-infinity')), '') FROM pg_stat_archiver)
   FROM pg_stat_database`
 	vitalsAge = 5 * time.Second
 )
@@ -74,7 +75,7 @@ SELECT coalesce(sum(numbackends) FILTER (WHERE datid <> 0), 0)::int, coalesce(su
 func (db *DB) addVitals(ctx context.Context, c *pgx.Conn, f *Facts) error {
 	if db.seen.vitalsAt.IsZero() || time.Since(db.seen.vitalsAt) > vitalsAge {
 		var waits []byte
-		if err := c.QueryRow(ctx, vitalsSQL).Scan(&db.seen.sessions, &db.seen.corrupt, &waits); err != nil {
+		if err := c.QueryRow(ctx, vitalsSQL).Scan(&db.seen.sessions, &db.seen.corrupt, &waits, &db.seen.unarchived); err != nil {
 			return err
 		}
 		db.seen.waits = nil
@@ -83,7 +84,7 @@ func (db *DB) addVitals(ctx context.Context, c *pgx.Conn, f *Facts) error {
 		}
 		db.seen.vitalsAt = time.Now()
 	}
-	f.Sessions, f.Corrupt, f.Waits = db.seen.sessions, db.seen.corrupt, db.seen.waits
+	f.Sessions, f.Corrupt, f.Waits, f.Unarchived = db.seen.sessions, db.seen.corrupt, db.seen.waits, db.seen.unarchived
 	return nil
 }
 
@@ -99,6 +100,8 @@ type settingsSeen struct {
 	sessions int
 	corrupt  int64
 	waits    []CommitWait
+
+	unarchived string
 }
 
 // Facts asks the server everything that decisions rest on.

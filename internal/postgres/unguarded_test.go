@@ -31,3 +31,21 @@ func TestCommitWaitIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestArchiveThatFailsIsSeen: until a file has come through.
+func TestArchiveThatFailsIsSeen(t *testing.T) {
+	ctx := testContext(t)
+	n := newPrimary(t, newCA(t), "n1", true)
+	n.exec(t, "ALTER SYSTEM SET archive_mode = 'on'")
+	n.exec(t, "ALTER SYSTEM SET archive_command = 'false'")
+	n.crash(t)
+	n.start(t)
+	n.exec(t, "SELECT pg_switch_wal()")
+	f := n.await(t, "to fail", func(f Facts) bool { return f.Unarchived != "" })
+	if _, ok := parseSegment(f.Unarchived, 1<<20); !ok {
+		t.Errorf("%q is no file of WAL", f.Unarchived)
+	}
+	n.exec(t, "ALTER SYSTEM SET archive_command = 'true'")
+	check(t, n.db.Reload(ctx))
+	n.await(t, "to succeed", func(f Facts) bool { return f.Unarchived == "" })
+}
