@@ -63,7 +63,7 @@ func (l *Lab) checkCertificate(old, to *cluster.Member) {
 	if c.Shutdown == 0 || c.Received.LSN <= c.Shutdown {
 		l.T.Errorf("%s stopped at %s, %s had received %s: that proves nothing", old.Name, c.Shutdown, to.Name, c.Received)
 	}
-	if len(c.Poolers) != len(l.Cluster.Data()) {
+	if len(c.Poolers) != len(l.Cluster.Members) {
 		l.T.Errorf("%d poolers told their part: %+v", len(c.Poolers), c.Poolers)
 	}
 	l.tells(15*time.Second, " certificate: ", op.By, c.Shutdown.String(), c.Received.LSN.String())
