@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/top"
 )
 
 // table prints rows in columns, two spaces between them, without trailing spaces.
@@ -21,20 +23,7 @@ func table(w io.Writer, rows [][]string) {
 	}
 }
 
-// bytesText writes a size for people: 0 B, 512 B, 1.5 MB.
-func bytesText(n int64) string {
-	const step = 1024
-	if n < step {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n), "kMGTPE"
-	i := -1
-	for value >= step && i < len(units)-1 {
-		value /= step
-		i++
-	}
-	return fmt.Sprintf("%.1f %cB", value, units[i])
-}
+func bytesText(n int64) string { return top.Bytes(float64(n)) }
 
 // agoText says since when: "since 12:01:33 UTC, 2m10s ago".
 func agoText(since string, now time.Time) string {

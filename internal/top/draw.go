@@ -165,10 +165,10 @@ func (m *Model) member(o api.MemberStatus, tree string) line {
 		facts = append(facts, "commits wait for it")
 	}
 	if o.LagBytes != nil && o.Role == api.RoleStandby {
-		facts = append(facts, bytesText(float64(*o.LagBytes))+" behind")
+		facts = append(facts, Bytes(float64(*o.LagBytes))+" behind")
 	}
 	if o.Role == api.RolePrimary && len(m.rates) > 0 {
-		facts = append(facts, fmt.Sprintf("%s %s/s of WAL", spark(m.rates), bytesText(m.rates[len(m.rates)-1])))
+		facts = append(facts, fmt.Sprintf("%s %s/s of WAL", spark(m.rates), Bytes(m.rates[len(m.rates)-1])))
 	}
 	if o.CommitMS > 0 {
 		facts = append(facts, fmt.Sprintf("a commit takes %.1f ms", o.CommitMS))
@@ -197,7 +197,8 @@ func spark(values []float64) string {
 	return string(drawn)
 }
 
-func bytesText(n float64) string {
+// Bytes writes a size for people: 0 B, 512 B, 1.5 MB.
+func Bytes(n float64) string {
 	const step = 1024
 	if n < step {
 		return fmt.Sprintf("%.0f B", n)

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -83,24 +82,7 @@ func (c *cluster) haproxy() (writes, reads int) {
 			c.t.Fatal(err)
 		}
 	}
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		program = "/usr/sbin/haproxy" // not in everybody's PATH
-	}
-	var said strings.Builder
-	cmd := exec.Command(program, "-db", "-f", conf)
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if c.t.Failed() {
-			c.t.Logf("HAProxy said:\n%s", said.String())
-		}
-	})
+	c.beside("HAProxy", exec.Command(tool("haproxy"), "-db", "-f", conf))
 	return writes, reads
 }
 

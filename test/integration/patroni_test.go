@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -209,32 +208,17 @@ func (c *cluster) vipManager(m *member, n int, address string) (link string) {
 	c.ip("link", "add", link, "type", "veth", "peer", "name", strings.Replace(link, "a", "b", 1))
 	c.t.Cleanup(func() { c.ip("link", "del", link) })
 	c.ip("link", "set", link, "up")
-	var said strings.Builder
 	cmd := exec.Command(tool("vip-manager"), "--ip", address, "--netmask", "32", "--interface", link, "--interval", "200",
 		"--dcs-type", "patroni", "--dcs-endpoints", "https://"+m.apiAt(), "--trigger-key", "/leader", "--trigger-value", "200")
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+filepath.Join(m.dir, "pki", "ca.crt")) // before 4.0 it has no option for that
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.t.TempDir(), &said, &said, time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		c.t.Fatalf("%v (`make deps` provides it)", err)
-	}
-	c.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if c.t.Failed() {
-			c.t.Logf("vip-manager of %s said:\n%s", m.name, said.String())
-		}
-	})
+	cmd.Dir = c.t.TempDir()
+	c.beside("vip-manager of "+m.name, cmd)
 	return link
 }
 
 func (c *cluster) ip(args ...string) string {
 	c.t.Helper()
-	program, err := exec.LookPath("ip")
-	if err != nil {
-		program = "/sbin/ip"
-	}
-	text, err := exec.Command(program, args...).CombinedOutput()
+	text, err := exec.Command(tool("ip"), args...).CombinedOutput()
 	if err != nil {
 		c.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, text)
 	}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -61,15 +60,6 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// tool finds a program that scripts/deps.sh provides.
-func tool(name string) string {
-	program, err := exec.LookPath(name)
-	if err != nil {
-		return "/usr/local/lib/pgherd/" + name // where scripts/deps.sh puts it
-	}
-	return program
-}
-
 // question asks Prometheus' own API.
 type question struct {
 	c    *cluster
@@ -98,20 +88,9 @@ func (c *cluster) prometheus() question {
 		c.t.Fatal(err)
 	}
 	listen := at(ports.Free(c.t))
-	var said strings.Builder
 	cmd := exec.Command(tool("prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+listen)
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = dir, &said, &said, time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		c.t.Fatalf("%v (`make deps` installs it)", err)
-	}
-	c.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if c.t.Failed() {
-			c.t.Logf("Prometheus said:\n%s", said.String())
-		}
-	})
+	cmd.Dir = dir
+	c.beside("Prometheus", cmd)
 	return question{c, "http://" + listen + "/api/v1/"}
 }
 
