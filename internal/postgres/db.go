@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,6 +141,22 @@ func (db *DB) exec(ctx context.Context, what, sql string, args ...any) error {
 		}
 		return nil
 	})
+}
+
+// WakeRecovery wakes the startup process from whatever it waits for, by the signal that has it read its configuration again. It
+// says whether there was one.
+func (db *DB) WakeRecovery(ctx context.Context) (there bool, err error) {
+	var pid int
+	err = db.with(ctx, func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'").Scan(&pid)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("startup process: %w", err)
+	}
+	return true, syscall.Kill(pid, syscall.SIGHUP)
 }
 
 // Promote asks a standby to become primary and does not wait: the server's state
