@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
@@ -33,7 +34,7 @@ func (a *Agent) buildEndpoints() {
 	a.endpoints = &endpoints{loop: endpoint.New(endpoint.Config{
 		Name: c.Name, Address: c.Address, RWPort: spec.PortOf(c.Listen.RW), ROPort: spec.PortOf(c.Listen.RO), Member: true,
 		Source: endpoint.StoreSource{Store: a.records, Self: c.Name, Check: a.believed},
-		Dial:   a.host().Dial, Open: a.host().Open, Now: warden.BootNow, Log: a.o.Log,
+		Dial:   a.host().Dial, Open: a.host().Open, Now: warden.BootNow, Log: a.o.Log, Told: a.poke,
 	})}
 }
 
@@ -76,6 +77,20 @@ func (e *endpoints) stop(a *Agent) {
 	defer cancel()
 	if err := e.loop.Stop(ctx); err != nil {
 		a.o.Log.Warn("the endpoints did not end as they should", "error", err)
+	}
+}
+
+// say puts into a view what this member's own endpoints have to say of the running operation: they are here, and need not be
+// read out of the store. Clients are held while it is on its way through there.
+func (e *endpoints) say(v *core.View) {
+	op := v.Store.Operation
+	if e == nil || !op.Active() {
+		return
+	}
+	i := slices.IndexFunc(v.Store.Poolers, func(p core.Pooler) bool { return p.Name == v.Self })
+	if h := e.loop.Hold(); i >= 0 && h != nil && h.Operation == op.ID {
+		v.Store.Poolers = slices.Clone(v.Store.Poolers) // the store's source has the original
+		v.Store.Poolers[i].Hold = h
 	}
 }
 

@@ -18,7 +18,10 @@ import (
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
-const keptFile = "records.json"
+const (
+	keptFile  = "records.json"
+	keptPause = 250 * time.Millisecond // between a change and its writing
+)
 
 // kept is this member's copy of the store (STATE_DIR/records.json), from which a lost one can be
 // rebuilt. It is written when something changes that would matter then, which beats and
@@ -155,6 +158,10 @@ func (k *kept) keep(ctx context.Context) error {
 	for {
 		select {
 		case <-k.dirty:
+			select { // changes come in clusters, and in those the disk has better things to do
+			case <-time.After(keptPause):
+			case <-ctx.Done():
+			}
 			if err := k.write(); err != nil {
 				k.log.Warn("the copy of the store could not be written", "error", err)
 			}

@@ -18,6 +18,7 @@ import (
 
 const (
 	tickMin   = 5 * time.Millisecond // between two ticks, however often the loop is woken
+	tickSoon  = time.Millisecond
 	tickLimit = 10 * time.Second
 )
 
@@ -38,6 +39,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	defer cancel()
 	view := a.observer.View(ctx)
 	view.Stopping, view.Failed = stopping, a.failed
+	a.endpoints.say(&view)
 	before := a.memory
 	looked := time.Now()
 	plan, memory, report := core.Decide(before, view)
@@ -89,7 +91,8 @@ func (a *Agent) noteFailure(view core.View, plan core.Plan, err error) {
 
 // sleep waits until wakeAt or until something happened.
 func (a *Agent) sleep(ctx context.Context, wakeAt core.Instant) {
-	time.Sleep(tickMin) // a floor, not a wait: a storm of hints must not become a storm of ticks
+	// A floor, not a wait: a storm of hints must not become a storm of ticks. Who asked for less knows why.
+	time.Sleep(min(tickMin, max(tickSoon, wakeAt.Sub(warden.BootNow()))))
 	timer := time.NewTimer(max(0, wakeAt.Sub(warden.BootNow())))
 	defer timer.Stop()
 	stop := ctx.Done()

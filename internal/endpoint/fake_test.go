@@ -172,6 +172,7 @@ type fakeServer struct {
 	writes bool
 	ended  chan struct{} // closed when its sessions end
 	looks  int
+	dials  int
 }
 
 func (s *fakeServer) set(up, writes bool) {
@@ -186,6 +187,12 @@ func (s *fakeServer) set(up, writes bool) {
 	s.up, s.writes = up, writes
 }
 
+func (s *fakeServer) dialed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dials
+}
+
 type fakeSession struct {
 	s     *fakeServer
 	ended chan struct{}
@@ -194,6 +201,7 @@ type fakeSession struct {
 func (s *fakeServer) dial() (Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dials++
 	if !s.up {
 		return nil, errors.New("connection refused")
 	}

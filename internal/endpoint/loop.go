@@ -27,6 +27,7 @@ type Config struct {
 	Open   func(readOnly bool, rules spec.Pooler) (pooler.Pooler, error) // makes a pooler, again when rules change
 	Now    func() core.Instant
 	Log    *slog.Logger
+	Told   func() // what Hold gives is another; it must be quick. May be nil
 }
 
 // Loop runs them. It holds what was seen last, and decides anew whenever some of it changes.
@@ -161,6 +162,7 @@ func (l *Loop) decide(ctx context.Context, parts *sync.WaitGroup) (wakeAt core.I
 	}
 	for name, p := range l.probes {
 		p.rush(slices.Contains(plan.Hurry, name))
+		p.leave(slices.Contains(plan.Spare, name))
 	}
 	l.tell(v, plan)
 	l.publish(plan, rw, ro)

@@ -177,6 +177,7 @@ func TestASwitchoverIsAnsweredInTheRecord(t *testing.T) {
 	h.rw.open(0)
 	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
 	h.await("the candidate told ahead", did(h.rw, "route[10.0.0.2:5432]"))
+	held := h.record().Beat
 	h.operation(core.PhaseStopping)
 	h.servers["n1"].set(false, false)
 	h.lease("n2", 6)
@@ -185,9 +186,34 @@ func TestASwitchoverIsAnsweredInTheRecord(t *testing.T) {
 	}
 	h.servers["n2"].set(true, true)
 	h.await("over", func() bool { r := h.record(); return r.Hold.State == core.HoldOver && r.Target == "n2" })
+	if beat := h.record().Beat; beat != held+1 {
+		t.Errorf("the record was written %d times from when clients were held until they had been let go; each time all members read the store", beat-held)
+	}
 	if a := h.record().Hold; a.Clients != 4 || a.HeldMS <= 0 || a.Operation != "op1" {
 		t.Errorf("%+v", a)
 	}
+}
+
+// A primary that is being stopped for a handover is asked for no session until the handover is through: its postmaster
+// would have to make a process for each, and to wait for its end.
+func TestAPrimaryThatIsStoppedIsLeftInPeace(t *testing.T) {
+	h := newHost(t)
+	h.operation(core.PhaseHolding)
+	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
+	h.operation(core.PhaseStopping)
+	h.await("spared", func() bool { return slices.Equal(h.loop.Plan().Spare, []string{"n1"}) })
+	was := h.servers["n1"].dialed()
+	h.servers["n1"].set(false, false)
+	h.lease("n2", 6)
+	h.servers["n2"].set(true, true)
+	h.await("let go", did(h.rw, "resume"))
+	if n := h.servers["n1"].dialed() - was; n > 0 {
+		t.Errorf("it was asked for a session %d times", n)
+	}
+	h.servers["n1"].set(true, false)
+	h.operation(core.PhaseDone)
+	h.await("a session again", func() bool { return h.servers["n1"].dialed() > was })
+	h.await("it among the readers", func() bool { return slices.Equal(h.record().Readers, []string{"n1", "n3"}) })
 }
 
 // A store that hangs delays nobody: what the members say is enough to let clients go.

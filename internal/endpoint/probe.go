@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ type probe struct {
 	mu    sync.Mutex
 	sight route.Sight
 	hurry bool
+	spare bool               // no session is to be opened
 	wake  context.CancelFunc // ends the wait between two looks; nil: none is under way
 }
 
@@ -57,6 +59,10 @@ func (p *probe) begin(ctx context.Context, parts *sync.WaitGroup) {
 func (p *probe) run(ctx context.Context) {
 	lost, downSince := false, core.Instant(0)
 	for ctx.Err() == nil {
+		if p.rests(ctx) {
+			lost = false
+			continue
+		}
 		session, err := p.open(ctx, lost)
 		if err != nil {
 			p.refused(err)
@@ -77,6 +83,30 @@ func (p *probe) run(ctx context.Context) {
 			_ = p.pause(ctx, nil, redialHurry)
 		}
 	}
+}
+
+var errSpared = errors.New("it is being stopped for a handover")
+
+// rests, for a moment, while the member is not to be asked for a session. That its last one has ended is all that is known of it.
+func (p *probe) rests(ctx context.Context) bool {
+	p.mu.Lock()
+	spare := p.spare
+	p.mu.Unlock()
+	if spare {
+		p.refused(errSpared)
+		_ = p.pause(ctx, nil, redialEvery)
+	}
+	return spare
+}
+
+// leave has no session opened on the member, or ends that. One that is open stays.
+func (p *probe) leave(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !on && p.spare && p.wake != nil {
+		p.wake()
+	}
+	p.spare = on
 }
 
 func (p *probe) open(ctx context.Context, lost bool) (Session, error) {

@@ -17,6 +17,7 @@ const (
 	putAgain = 100 * time.Millisecond
 	// textEvery: what is wrong is said with numbers, which may be others each second.
 	textEvery = 5 * time.Second
+	calmAfter = 250 * time.Millisecond // a hold: see quiet
 )
 
 // recorder writes this host's record: when something in it changes, and every core.PoolerBeat.
@@ -32,7 +33,8 @@ type recorder struct {
 	at       time.Time
 	revision int64 // of the record in the store, as far as is known
 	beat     uint64
-	store    uint64 // the generation of the store that revision is of
+	calm     time.Time // until when it is not said that clients were let go; zero: they are held
+	store    uint64    // the generation of the store that revision is of
 }
 
 // seen takes over what the store has: the revision for the next writing, and the beat to go on from.
@@ -81,13 +83,35 @@ func (r *recorder) due() bool {
 	}
 	was, is := r.written, r.wanted
 	was.Beat, is.Beat, was.Clients, is.Clients = 0, 0, 0, 0
-	if h := is.Hold; h != nil && h.State == core.HoldHolding && time.Since(r.at) < textEvery {
-		is.Hold, is.Target = was.Hold, was.Target // most have drained before it is written, and that would have to wait
+	if time.Since(r.at) < textEvery && r.quiet() {
+		return false
 	}
 	if (was.Text == "") == (is.Text == "") && time.Since(r.at) < textEvery {
 		was.Text, is.Text = "", ""
 	}
 	return time.Since(r.at) >= core.PoolerBeat || !reflect.DeepEqual(was, is)
+}
+
+// quiet: in a handover nothing is waited for but that a host's clients are held. What else there is to write would have every
+// member read the store while the primary moves, or while clients make up for the time that they were held.
+func (r *recorder) quiet() bool {
+	h, told := r.wanted.Hold, r.written.Hold
+	switch {
+	case h == nil:
+		return false
+	case h.State == core.HoldHolding: // most have drained before it is written, and that would have to wait
+		return true
+	case told == nil || told.Operation != h.Operation || told.State != core.HoldHeld:
+		return false
+	case h.State == core.HoldOver:
+		if r.calm.IsZero() {
+			r.calm = time.Now().Add(calmAfter)
+			time.AfterFunc(calmAfter, func() { hint(r.changed) })
+		}
+		return time.Now().Before(r.calm)
+	}
+	r.calm = time.Time{}
+	return h.State == core.HoldHeld
 }
 
 func (r *recorder) run(ctx context.Context) {
@@ -136,7 +160,10 @@ func (r *recorder) write(ctx context.Context) (done bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written, r.at, r.revision = record, time.Now(), revision
-	return !r.due()
+	if r.due() {
+		hint(r.changed) // what came up meanwhile is no failure that would have to be waited out
+	}
+	return true
 }
 
 // again reads the revision that a writing expected wrongly, or whose outcome is not known.

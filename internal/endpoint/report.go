@@ -21,9 +21,13 @@ func (l *Loop) publish(plan route.Plan, rw, ro seen) {
 	}
 	r.Text = strings.Join(texts, "; ")
 	l.mu.Lock()
+	was := l.newest.Record.Hold
 	l.newest = plan
 	known := l.known
 	l.mu.Unlock()
+	if is := r.Hold; l.c.Told != nil && is != nil && (was == nil || was.State != is.State || was.Operation != is.Operation) {
+		l.c.Told()
+	}
 	if known {
 		l.recorder.set(*r)
 	}
@@ -66,6 +70,13 @@ func (l *Loop) Conditions() []core.Condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.newest.Conditions
+}
+
+// Hold is this host's part in the newest operation that asked for one, as its record has it, or will once it is written; nil: it has none.
+func (l *Loop) Hold() *core.PoolerHold {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest.Record.Hold
 }
 
 // Plan is the newest decision, with its reasons.

@@ -222,6 +222,9 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	if h := s.answer(core.HoldHeld); h.Clients != 7 || h.DrainMS != 6 || s.p.Record.Target != "" {
 		t.Errorf("%+v", h)
 	}
+	if len(s.p.Spare) > 0 {
+		t.Errorf("spares %v, which is not being stopped yet", s.p.Spare)
+	}
 	if ahead := s.p.RW.Targets; len(ahead) != 1 || ahead[0] != "n2" || !s.p.RW.Hold {
 		t.Errorf("drained: told %v ahead", ahead)
 	}
@@ -232,8 +235,16 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	if len(s.p.Hurry) > 0 {
 		t.Errorf("in a hurry to see %v, which is being stopped", s.p.Hurry)
 	}
+	spares := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(s.p.Spare, want) {
+			t.Errorf("spares %v, want %v", s.p.Spare, want)
+		}
+	}
+	spares("n1")
 	s.v.Lease = core.LeaseRecord{Holder: "n2", Term: 6}
 	s.later(time.Millisecond)
+	spares("n1")
 	s.sends("", "not_promoted")
 	s.answer(core.HoldHeld)
 	s.v.RW.Waiting = 3
@@ -247,6 +258,7 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	}
 	s.v.Operation.Phase = core.PhaseDone
 	s.later(time.Minute)
+	spares()
 	s.answer(core.HoldOver) // it stays until the next one
 }
 

@@ -8,6 +8,7 @@ import (
 // a statement that waits a second is better than one that fails.
 func (d *decider) readWrite() {
 	holder, op := d.v.holder(), d.v.asked()
+	d.spare(op)
 	why, open := d.open(holder)
 	d.noteWritten(holder)
 	if d.m.Hold.holding(op) {
@@ -30,6 +31,15 @@ func (d *decider) readWrite() {
 	d.m.Target, d.m.Holds = holder, false
 	if s := d.v.sight(holder); s.Silent {
 		d.condition(core.CondPoolerBlind, "%s", why.Text)
+	}
+}
+
+// spare leaves a primary in peace that is being stopped for a handover. Whoever it has ended the session of would try
+// for another, and each try is a process that its postmaster has to make, and to wait for.
+func (d *decider) spare(asked *core.Operation) {
+	op := d.v.Operation
+	if op.Active() && op.Kind == core.OpSwitchover && op.Phase == core.PhaseStopping && (d.m.Hold.holding(asked) || op.To == d.v.holder()) {
+		d.plan.Spare = []string{op.From}
 	}
 }
 

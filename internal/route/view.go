@@ -114,6 +114,7 @@ type Plan struct {
 	RW, RO     Endpoint
 	Terminate  bool     // clients with open transactions of the read-write endpoint are dropped, so that it drains
 	Hurry      []string // members that are to be looked at as often as can be
+	Spare      []string // members that are being stopped: who knocks at their door keeps them from that
 	Record     core.PoolerRecord
 	Conditions []core.Condition
 	WakeAt     core.Instant // decide again then at the latest; 0: whenever something changes
