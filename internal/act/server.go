@@ -60,6 +60,9 @@ func (s *Server) setHeld(held bool) {
 	s.held = held
 }
 
+// Leaving is the postmaster that was told to stop last; 0: none was.
+func (s *Server) Leaving() int { return s.stopped.last() }
+
 func (s *Server) goodFile() string { return filepath.Join(s.StateDir, "good-parameters.json") }
 
 // Load reads what an earlier agent left: whether clients are kept out, and the parameters that

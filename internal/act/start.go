@@ -71,6 +71,12 @@ func (o *onceAWhile) ask(id int, request func() error) error {
 	return nil
 }
 
+func (o *onceAWhile) last() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.id
+}
+
 // stop asks for a fast shutdown: sessions are terminated, not cancelled, so no commit
 // that waits for a standby is acknowledged on the way.
 func (r *Runner) stop(ctx context.Context, s core.Step) error {

@@ -180,7 +180,7 @@ func (a *Agent) buildLoop() {
 		a.observer.Local = &observe.LocalSource{
 			Now: warden.BootNow, Self: a.o.Config.Name, Instance: a.server.Instance, DB: a.server.DB, Warden: a.warden.status,
 			Watchdog: a.o.Config.Watchdog.Mode,
-			Applied:  a.server.Applied, Held: a.server.Held, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
+			Applied:  a.server.Applied, Held: a.server.Held, Leaving: a.server.Leaving, Mount: observe.MountCheck{DataDir: a.server.Instance.DataDir, Mount: a.readMount()},
 		}
 	}
 	a.observer.State = &observe.StateVolume{Dir: a.o.Config.StateDir}

@@ -60,8 +60,9 @@ func (c *fileCache) oldest(dataDir string) wal.LSN {
 }
 
 // lastRecord finds where stopped WAL ends. It reads all WAL since the last checkpoint,
-// so it is kept until the control file changes.
-func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.Timeline, wal.LSN) {
+// so it is kept until the control file changes. Where PostgreSQL is known to have ended as it was told to, nothing follows its
+// shutdown checkpoint, and nothing is read.
+func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance, asTold bool) (wal.Timeline, wal.LSN) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	control, err := postgres.ReadControl(in.DataDir)
@@ -72,6 +73,10 @@ func (c *fileCache) lastRecord(ctx context.Context, in postgres.Instance) (wal.T
 		return c.last.timeline, c.last.record
 	}
 	c.last = lastKnown{control: control, timeline: control.Timeline}
+	if asTold && control.State == postgres.StateShutDown {
+		c.last.record = control.Checkpoint
+		return c.last.timeline, c.last.record
+	}
 	from := control.Checkpoint
 	if control.MinRecoveryTimeline > control.Timeline {
 		c.last.timeline, from = control.MinRecoveryTimeline, control.MinRecovery

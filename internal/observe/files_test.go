@@ -82,3 +82,34 @@ func TestStartingIsNotStopping(t *testing.T) {
 		}
 	}
 }
+
+// A server that was told to stop lets nobody in: it is not asked any more. (There is no DB here: a question would be a panic.)
+func TestWhoWasToldToStopIsNotAsked(t *testing.T) {
+	dir := t.TempDir()
+	s := &LocalSource{Instance: postgres.Instance{DataDir: dir}, Leaving: func() int { return 7 }, answered: 7}
+	if i := s.instance(t.Context(), warden.Status{Alive: true, PostmasterPID: 7}); i.State != core.StateStopping || i.Primary {
+		t.Errorf("%+v", i)
+	}
+}
+
+// Only of the server that answered, was told to stop, and ended well is the end known without reading its WAL.
+func TestEndAsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		exit              *warden.Exit
+		answered, leaving int
+		want              bool
+	}{
+		"as told":             {&warden.Exit{PID: 7}, 7, 7, true},
+		"never ran":           {nil, 0, 0, false},
+		"killed on the way":   {&warden.Exit{PID: 7, Signal: "killed"}, 7, 7, false},
+		"failed on the way":   {&warden.Exit{PID: 7, Code: 1}, 7, 7, false},
+		"never answered":      {&warden.Exit{PID: 7}, 6, 7, false},
+		"by somebody else":    {&warden.Exit{PID: 7}, 7, 6, false},
+		"not the one that is": {&warden.Exit{PID: 8}, 7, 7, false},
+	} {
+		s := &LocalSource{Leaving: func() int { return c.leaving }, answered: c.answered}
+		if got := s.asTold(c.exit); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -26,6 +26,7 @@ type LocalSource struct {
 	Watchdog spec.WatchdogMode                                        // as this member's file has it
 	Applied  func() (confKey, follows string, good map[string]string) // what act last did
 	Held     func() bool                                              // so too
+	Leaving  func() (pid int)                                         // the postmaster that act told to stop last
 	Mount    MountCheck
 
 	health   health
@@ -178,7 +179,13 @@ func (s *LocalSource) instance(ctx context.Context, w warden.Status) core.Instan
 		return core.Instance{State: core.StateUnknown}
 	}
 	if w.Empty {
-		return s.stopped(ctx)
+		return s.stopped(ctx, w)
+	}
+	if w.PostmasterPID != 0 && w.PostmasterPID == s.answered && w.PostmasterPID == s.Leaving() {
+		// It lets nobody in any more, and each who knocks is a process that it has to make and to wait for.
+		i := core.Instance{State: core.StateStopping}
+		s.control(&i)
+		return i
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -209,7 +216,7 @@ func (s *LocalSource) control(i *core.Instance) {
 	i.SystemID, i.PrimaryLimits = c.SystemID, c.Limits.Map()
 }
 
-func (s *LocalSource) stopped(ctx context.Context) core.Instance {
+func (s *LocalSource) stopped(ctx context.Context, w warden.Status) core.Instance {
 	i := core.Instance{State: core.StateStopped}
 	if _, err := os.Stat(s.Instance.DataDir); err != nil {
 		return i
@@ -225,7 +232,7 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	// it never meets would make "not known" of a fact.
 	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecordLimit)
 	defer cancel()
-	i.Timeline, i.LastRecord = s.cache.lastRecord(long, s.Instance)
+	i.Timeline, i.LastRecord = s.cache.lastRecord(long, s.Instance, s.asTold(w.LastExit))
 	// A promotion that came half through has written its timeline's history and first file, and
 	// nothing into the control file. PostgreSQL goes for that timeline at every start, so it is
 	// what the data is on. (A history alone proves nothing: it is fetched ahead of the WAL.)
@@ -234,6 +241,11 @@ func (s *LocalSource) stopped(ctx context.Context) core.Instance {
 	}
 	i.History = s.cache.history(s.Instance.DataDir, i.Timeline)
 	return i
+}
+
+// asTold: the server that gave facts last was told to stop, and ended well.
+func (s *LocalSource) asTold(e *warden.Exit) bool {
+	return e != nil && exitText(*e) == "" && e.PID == s.answered && e.PID == s.Leaving()
 }
 
 // notAnswering tells starting and stopping from not answering.

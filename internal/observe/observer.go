@@ -16,6 +16,7 @@ const (
 	// peerWaitBusy is while an operation is under way: what it waits for is watched or asked for again, and a member
 	// that stops or starts its server answers late.
 	peerWaitBusy = 15 * time.Millisecond
+	peerAgeHeld  = 250 * time.Millisecond // of answers, while clients are held
 )
 
 // Observer gathers views.
@@ -34,12 +35,12 @@ type Observer struct {
 // View reads everything once. It takes at most storeWait plus what the kernel needs.
 func (o *Observer) View(ctx context.Context) core.View {
 	var wg sync.WaitGroup
-	o.Peers.ask(ctx, o.Store.members())
+	patience, age := o.Store.patience()
+	o.Peers.ask(ctx, o.Store.members(), age)
 	wg.Go(func() { o.Store.refresh(ctx) })
 	if o.Local != nil {
 		wg.Go(func() { o.Local.refresh(ctx) })
 	}
-	patience := o.Store.patience()
 	wg.Go(func() { o.Peers.wait(ctx, patience) })
 	wg.Wait()
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -41,8 +42,8 @@ type onePeer struct {
 	err    string       // of the newest attempt
 }
 
-// ask sends a question to every member, without waiting.
-func (s *PeerSource) ask(ctx context.Context, members []core.MemberRecord) {
+// ask sends a question to every member whose newest answer is older than age, without waiting.
+func (s *PeerSource) ask(ctx context.Context, members []core.MemberRecord, age time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.peers == nil {
@@ -58,10 +59,23 @@ func (s *PeerSource) ask(ctx context.Context, members []core.MemberRecord) {
 			one = &onePeer{}
 			s.peers[m.Name] = one
 		}
+		if one.answered(s.Now()) < age {
+			continue
+		}
 		address := net.JoinHostPort(m.Address, strconv.Itoa(m.APIPort))
 		done := one.flight.start(func() { one.read(context.WithoutCancel(ctx), s, m, address) })
 		s.asked = append(s.asked, asked{one, done})
 	}
+}
+
+// answered is how long ago the question was sent that was answered last; for ever, if the newest one was not.
+func (o *onePeer) answered(now core.Instant) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.known || o.err != "" {
+		return math.MaxInt64
+	}
+	return now.Sub(o.sent)
 }
 
 // wait gives those who answered last time a moment; a member that was silent then is

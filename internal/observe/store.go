@@ -116,17 +116,22 @@ func (s *StoreSource) Term() uint64 {
 	return s.ledger.Term()
 }
 
-// patience is how long a view waits for the answers of the other members.
-func (s *StoreSource) patience() time.Duration {
+// patience is how long a view waits for the answers of the other members, and how old answers may be that are not asked for again.
+func (s *StoreSource) patience() (wait, age time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch op := s.ledger.Known().Operation; {
+	known := s.ledger.Known()
+	switch op := known.Operation; {
 	case !op.Active():
-		return peerWait
-	case op.Kind == core.OpSwitchover && op.To == s.Self && op.Phase != core.PhaseRequested:
-		return 0 // what makes it the next primary is in the store and in its own server, and clients are held
+		return peerWait, 0
+	case op.Kind != core.OpSwitchover || op.Phase == core.PhaseRequested:
+		return peerWaitBusy, 0
+	case op.Phase == core.PhaseStopping && op.From == s.Self && known.Lease.Holder == s.Self:
+		return peerWaitBusy, 0 // it waits for what the candidate has received
 	}
-	return peerWaitBusy
+	// Clients are held, and what all others wait for is in the store and in their own servers: each question would
+	// be work for two members at the one time when it delays somebody.
+	return 0, peerAgeHeld
 }
 
 func (s *StoreSource) view() core.StoreView {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/store"
@@ -151,5 +152,34 @@ func TestRequestAndMembersAreDecoded(t *testing.T) {
 	}
 	if v.Request == nil || v.Request.Revision != revision || len(v.Requests) != 1 {
 		t.Errorf("request %+v of %v", v.Request, v.Requests)
+	}
+}
+
+// While clients are held a question to another member is work for two at the one time when it delays somebody; only who waits for
+// what the candidate has received asks.
+func TestWhileClientsAreHeldNobodyIsAskedInVain(t *testing.T) {
+	content, now := mem.New(), &clock{now: 100}
+	s := &StoreSource{Self: "n1", Store: content, Now: now.Now}
+	lease := put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n1", Term: 1}, 0)
+	revision := int64(0)
+	op := func(phase, from, to string, wait, age time.Duration) {
+		t.Helper()
+		revision = put(t, content, records.KeyOperation, core.Operation{ID: "op", Kind: core.OpSwitchover, Phase: phase, From: from, To: to, Term: 1}, revision)
+		s.refresh(t.Context())
+		if w, a := s.patience(); w != wait || a != age {
+			t.Errorf("%s from %s to %s: waits %s for answers no older than %s, want %s and %s", phase, from, to, w, a, wait, age)
+		}
+	}
+	op(core.PhaseRequested, "n1", "n2", peerWaitBusy, 0)
+	op(core.PhaseHolding, "n1", "n2", 0, peerAgeHeld)
+	op(core.PhaseStopping, "n1", "n2", peerWaitBusy, 0)
+	put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n2", Term: 2}, lease)
+	op(core.PhaseStopping, "n1", "n2", 0, peerAgeHeld)
+	op(core.PhaseStopping, "n3", "n1", 0, peerAgeHeld)
+	op(core.PhaseDone, "n1", "n2", peerWait, 0)
+	now.now = core.Instant(time.Second)
+	silent, known := &onePeer{}, &onePeer{known: true, sent: core.Instant(time.Second - 100*time.Millisecond)}
+	if silent.answered(now.now) < peerAgeHeld || known.answered(now.now) != 100*time.Millisecond {
+		t.Error("who has not answered is asked, whatever the age")
 	}
 }
