@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/spec"
 )
 
 // The planned move of the primary: check the candidate, flush ahead, have the poolers hold their
@@ -15,6 +17,7 @@ const (
 	settleAhead = 500 * time.Millisecond // after the checkpoint: pages that change then are logged whole, which delays what is to be held
 	holdSlack   = time.Second            // for a pooler's answer, beyond what it may wait for its clients
 	calmAfter   = 2 * time.Second        // a promotion: until then clients are served before all else
+	saidAfter   = calmAfter / 8          // of the same: the first commits are what clients wait for, and each record is read by all members
 	certifyWait = 10 * time.Second       // for all parts of a certificate
 	holdStop    = 8 * time.Second        // for the stop: less than HoldMax, so that clients are held while it is undone
 )
@@ -23,8 +26,11 @@ func (d *decider) driveSwitchover(op Operation) bool {
 	if op.From != d.v.Self || op.Phase != PhaseRequested && op.Term != d.lease.Term {
 		// The lease has moved on: to the candidate (done once it is primary) or elsewhere.
 		if d.v.Self == op.To && op.Phase != PhaseRequested {
-			if took := d.since("takes "+op.ID, true); d.inst.Primary {
-				d.switchoverDone(op, took)
+			took, leads := d.since("takes "+op.ID, true), d.since("leads "+op.ID, d.inst.Primary)
+			if leads < saidAfter {
+				d.wakeIn(saidAfter - leads)
+			} else {
+				d.switchoverDone(op, took-leads)
 			}
 			return false
 		}
@@ -45,7 +51,7 @@ func (d *decider) driveSwitchover(op Operation) bool {
 func (d *decider) switchoverDone(op Operation, took time.Duration) {
 	why := because("switchover_done", "%s leads term %d", d.v.Self, d.lease.Term)
 	if op.Resume {
-		op.Kind, op.Resume, op.From, op.To, op.Phase, op.Term = OpRestart, false, "", "", PhaseRequested, d.lease.Term
+		op.Kind, op.Resume, op.From, op.To, op.Candidate, op.Phase, op.Term = OpRestart, false, "", "", "", PhaseRequested, d.lease.Term
 		d.putOperation(op, why)
 		return
 	}
@@ -70,6 +76,11 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 	}
 	if op.DryRun {
 		d.endOperation(op, PhaseDone, because("dry_run", "%s would take over from %s", who, d.v.Self))
+		return false
+	}
+	if op.Candidate != who {
+		op.Candidate = who
+		d.putOperation(op, because("candidate", "%s is made ready to take over from %s", who, d.v.Self))
 		return false
 	}
 	if !d.flushedAhead(op.ID) {
@@ -118,7 +129,7 @@ func (d *decider) candidateFor(op *Operation) (string, Reason, bool) {
 		switch {
 		case bad != "":
 			why = because("no_candidate", "%s %s", p.Name, bad)
-		case best.Name == "" || p.Instance.Position().LSN > best.Instance.Position().LSN:
+		case best.Name == "" || p.Name == op.Candidate || best.Name != op.Candidate && p.Instance.Position().LSN > best.Instance.Position().LSN:
 			best = p
 		}
 	}
@@ -218,7 +229,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	}
 	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
-		d.wakeIn(tickBusy / 5) // it is on its way, and all wait
+		d.wakeIn(tickBusy / 25) // it is on its way, and all wait
 		return true
 	}
 	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
@@ -274,6 +285,39 @@ func (d *decider) testify() {
 	next := *op
 	next.Certificate.Shutdown, next.Certificate.Received, next.Certificate.StopMS = h.Shutdown, h.Received, h.StopMS
 	d.putOperation(next, because("certified", "this member stopped at %s", h.Shutdown))
+}
+
+// handingOver is the switchover that the holder has chosen a candidate for and has not handed over in yet.
+func (d *decider) handingOver() (Operation, bool) {
+	op := d.v.Store.Operation
+	if !op.Active() || op.Kind != OpSwitchover || op.Candidate == "" || op.From != d.lease.Holder || op.Phase != PhaseRequested && op.Term != d.lease.Term {
+		return Operation{}, false
+	}
+	return *op, true
+}
+
+// source is whom a standby follows: the holder. In a handover it is the candidate, ahead of the stop: its commits wait for those
+// who stream from it, and to come to it only when it leads would be outage. Nobody leaves whom commits need,
+// and who gets nothing from the candidate goes back.
+func (d *decider) source() string {
+	op, ok := d.handingOver()
+	next, _ := d.peer(op.Candidate)
+	set, me := d.lease.Sync, d.v.Self
+	if !ok || me == op.Candidate || slices.Contains(set.Members, me) && !(set.K == 1 && slices.Contains(set.Members, op.Candidate)) {
+		return d.lease.Holder
+	}
+	if d.inst.Follows == op.Candidate {
+		if op.Phase == PhaseStopping || d.since("ahead", !d.inst.Streaming) < streamGrace/4 {
+			return op.Candidate
+		}
+		return d.lease.Holder
+	}
+	_, kept := find(next.Instance.Slots, func(s Slot) bool { return s.Name == spec.SlotName(me) })
+	if kept && fresh(next) && next.Instance.Streaming && d.inst.Streaming && op.Phase != PhaseStopping {
+		return op.Candidate
+	}
+	d.wakeIn(4 * tickBusy)
+	return d.lease.Holder
 }
 
 // clientsFirst: right after a handover the new primary works off what was held, and its standbys with it. (Where enough

@@ -504,7 +504,7 @@ func drawStore(t *rapid.T) StoreView {
 			Tags: spec.Tags{NoFailover: pick(t, "no_failover", false, false, true), NoSync: pick(t, "no_sync", false, false, true), Priority: pick(t, "priority", 0, 1)}})
 	}
 	if yes(t, "has operation") {
-		s.Operation = &Operation{ID: pick(t, "op id", "op1", "leave-5"), Kind: pick(t, "op kind", OpSwitchover, OpFailover, OpRestart, "?"), From: pick(t, "from", names...), To: pick(t, "to", "b", "a", "x", ""),
+		s.Operation = &Operation{ID: pick(t, "op id", "op1", "leave-5"), Kind: pick(t, "op kind", OpSwitchover, OpFailover, OpRestart, "?"), From: pick(t, "from", names...), To: pick(t, "to", "b", "a", "x", ""), Candidate: pick(t, "candidate", "", "b", "a", "x"),
 			Phase: pick(t, "phase", PhaseRequested, PhaseStopping, PhaseDone, PhaseAborted), Term: pick(t, "op term", uint64(5), 4), Force: yes(t, "force"), Pending: yes(t, "op pending"), Queue: pick(t, "queue", nil, []string{"b", "a"})}
 	}
 	if pick(t, "has request", false, false, true) {

@@ -254,7 +254,8 @@ type Operation struct {
 	ID        string   `json:"id"`
 	Kind      string   `json:"kind"`
 	From      string   `json:"from,omitempty"`
-	To        string   `json:"to,omitempty"` // empty in a switchover: the best candidate
+	To        string   `json:"to,omitempty"`        // empty in a switchover: the best candidate
+	Candidate string   `json:"candidate,omitempty"` // of a switchover: passed the checks, and is made ready; see decider.source
 	Queue     []string `json:"queue,omitempty"`
 	Pending   bool     `json:"pending,omitempty"` // restart whoever has pending settings
 	Phase     string   `json:"phase"`

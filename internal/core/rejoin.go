@@ -268,10 +268,19 @@ func (d *decider) followRunning(p Peer) {
 	if fresh(p) && p.Instance.Primary && d.diverged(p) {
 		return
 	}
-	if d.configuredFor(d.lease.Holder) {
+	op, over := d.handingOver()
+	source := d.source()
+	switch {
+	case over && op.Candidate == d.v.Self:
+		d.createSlots()
+	case d.configuredFor(source):
 		d.dropSlots()
-	} else if (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()) {
-		d.configure(d.standbyConf(d.lease.Holder), because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term))
+	case (fresh(p) || d.inst.Follows == "") && (d.inst.Receiver || !d.forgotten()):
+		why := because("follow", "%s leads term %d", d.lease.Holder, d.lease.Term)
+		if source != d.lease.Holder {
+			why = because("ahead", "%s is about to take over from %s", source, d.lease.Holder)
+		}
+		d.configure(d.standbyConf(source), why)
 	}
 	d.markGood()
 	broken := d.since("streaming", !d.inst.Streaming)
@@ -280,7 +289,7 @@ func (d *decider) followRunning(p Peer) {
 		delete(d.mem.Failures, string(StepClone))
 		return
 	}
-	d.say("not_streaming", "not streaming from %s yet", d.lease.Holder)
+	d.say("not_streaming", "not streaming from %s yet", source)
 	if broken < streamGrace {
 		return
 	}

@@ -161,6 +161,9 @@ func describeStep(s Step, v View) (text string) {
 	}
 	if o := s.Operation; o != nil {
 		add("%s %s from=%s to=%s phase=%s term=%d queue=%v", o.ID, o.Kind, o.From, o.To, o.Phase, o.Term, o.Queue)
+		if o.Candidate != "" {
+			add("candidate=%s", o.Candidate)
+		}
 		if o.DryRun || o.Resume {
 			add("dry_run=%v resume=%v", o.DryRun, o.Resume)
 		}

@@ -464,6 +464,7 @@ func (b *builder) operation(drop bool, w words) {
 	w.text("id", &o.ID)
 	w.text("from", &o.From)
 	w.text("to", &o.To)
+	w.text("candidate", &o.Candidate)
 	w.text("phase", &o.Phase)
 	w.number("term", &o.Term)
 	w.flag("force", &o.Force)
@@ -590,6 +591,13 @@ func instanceWords(i *Instance, w words) {
 	w.flag("replayed", &i.ReplayDone)
 	w.flag("receiver", &i.Receiver)
 	w.flag("streaming", &i.Streaming)
+	var slots []string
+	if w.list("slots", &slots); slots != nil {
+		i.Slots = nil
+		for _, name := range slots {
+			i.Slots = append(i.Slots, Slot{Name: name})
+		}
+	}
 	w.text("follows", &i.Follows)
 	w.text("control", &i.Control)
 	w.lsn("checkpoint", &i.Checkpoint)

@@ -137,6 +137,10 @@ func (p *server) write(client bool) int32 {
 // startMax leaves a start that is under way when all heals less than liveness allows.
 const startMax = 15 * time.Second
 
+// stopMax does so for a stop: where commits are promised to nobody, it can only be waited for. (It is longer than what core waits for
+// where somebody else could lead.)
+const stopMax = 70 * time.Second
+
 // start is the postmaster's beginning, as standby.signal says.
 func (p *server) start() {
 	w := p.n.w
@@ -272,7 +276,7 @@ func (p *server) stop() {
 	}
 	w := p.n.w
 	p.state, p.waiting = core.StateStopping, nil
-	d := 5*time.Millisecond + w.upTo(w.o.Stop+w.stopSlow)
+	d := 5*time.Millisecond + w.upTo(min(w.o.Stop+w.stopSlow, stopMax))
 	if !p.open {
 		p.control, p.ckptTL = "shut down in recovery", p.timeline
 		p.group.after(d, func() { p.exited("") })
