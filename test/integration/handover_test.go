@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ func TestHandovers(t *testing.T) {
 		run  func(*testing.T, *cluster)
 	}{
 		{"dry run", dryRunChangesNothing},
+		{"others go ahead", othersGoAhead},
 		{"drain", drainHandsOver},
 		{"at", plannedBeginsByItself},
 		{"rolling restart", rollingRestart},
@@ -33,6 +35,25 @@ func TestHandovers(t *testing.T) {
 			return
 		}
 	}
+}
+
+// othersGoAhead: the third member streams from the candidate before that leads, on the old timeline, so that the first commits of the
+// new primary need not wait until it has come.
+func othersGoAhead(t *testing.T, c *cluster) {
+	p := c.waitRouted()
+	to, third, timeline := c.others(p)[0], c.others(p)[1], c.lease().Timeline
+	l := c.startBehind(c.members...)
+	p.do("switchover", to.name)
+	want := fmt.Sprintf("streams from %s on timeline %d", to.name, timeline)
+	if text := third.do("events"); !strings.Contains(text, want) {
+		t.Errorf("%s never %s:\n%s", third.name, want, text)
+	}
+	l.waitAcked(50)
+	l.checkUnnoticed()
+	if now := c.waitSync(); now != to {
+		t.Errorf("%s leads", now.name)
+	}
+	l.checkRows()
 }
 
 func dryRunChangesNothing(t *testing.T, c *cluster) {

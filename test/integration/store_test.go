@@ -15,6 +15,7 @@ import (
 
 // lease is the part of the lease's record that tests read.
 type lease struct {
+	Timeline int
 	Holder   string
 	Term     uint64
 	Released bool
