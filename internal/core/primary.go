@@ -77,12 +77,13 @@ func (d *decider) wroteBefore() bool {
 	return d.lease.Written || d.inst.Position().LSN > d.lease.LSN
 }
 
-// loose: somebody streams from here already who is not in the lease's set. A WAL sender judges by the
+// loose: somebody streams from here already who is not in the lease's set, or whose WAL sender may count one who is not. A WAL sender judges by the
 // settings that it has read, and until it reads those of this promotion they are a standby's,
 // which name everybody. (Who comes later is forked after the promotion's settings are written.)
 func (d *decider) loose() bool {
-	return d.inst.SyncK < d.lease.Sync.K ||
-		slices.ContainsFunc(d.inst.Senders, func(s Sender) bool { return !slices.Contains(d.lease.Sync.Members, s.Member) })
+	set, list := d.lease.Sync, d.inst.Senders
+	unnamed := func(name string) bool { return !slices.Contains(set.Members, name) }
+	return d.inst.SyncK < set.K || len(list) > 0 && slices.ContainsFunc(d.inst.SyncNames, unnamed) || slices.ContainsFunc(list, func(s Sender) bool { return unnamed(s.Member) })
 }
 
 // leadPrimary is the everyday work of a running primary.

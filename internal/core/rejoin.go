@@ -241,7 +241,10 @@ func (d *decider) clone(p Peer, why Reason) {
 		d.say("source_corrupt", "%s has read %d pages with a wrong checksum: a copy would have them too", p.Name, p.Instance.Corrupt)
 		return
 	}
-	if w := d.v.Local.Warden; !w.Alive || !w.Empty {
+	if w := d.v.Local.Warden; !w.Alive {
+		d.say("warden_gone", "the warden does not answer: whether PostgreSQL runs here is not known")
+		return
+	} else if !w.Empty {
 		d.do(Step{Kind: StepStop, Why: because("clone", "PostgreSQL still runs in a directory that is to be replaced")})
 		return
 	}

@@ -52,15 +52,20 @@ func (s *LocalSource) refresh(ctx context.Context) {
 	}
 }
 
-// Instance gives facts no older than maxAge, for members that need them now.
+// Fresh gives facts no older than maxAge, for members that need them now.
 func (s *LocalSource) Fresh(ctx context.Context, maxAge time.Duration) core.Instance {
+	s.noOlder(ctx, maxAge)
+	return s.view().Instance
+}
+
+// noOlder refreshes what was read longer ago than maxAge.
+func (s *LocalSource) noOlder(ctx context.Context, maxAge time.Duration) {
 	s.mu.Lock()
 	old := time.Since(s.at) > maxAge
 	s.mu.Unlock()
 	if old {
 		s.refresh(ctx)
 	}
-	return s.view().Instance
 }
 
 func (s *LocalSource) view() core.Local {
@@ -146,6 +151,7 @@ func (s *LocalSource) Invalidate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++
+	s.at = time.Time{} // whatever is old enough otherwise, this is read anew
 	s.cache.forget()
 	s.known = core.Local{Data: core.Data{State: core.DataUnknown, Text: "being read again"}, Instance: core.Instance{State: core.StateUnknown}}
 }

@@ -16,7 +16,7 @@ const (
 	// peerWaitBusy is while an operation is under way: what it waits for is watched or asked for again, and a member
 	// that stops or starts its server answers late.
 	peerWaitBusy = 15 * time.Millisecond
-	peerAgeHeld  = 250 * time.Millisecond // of answers, while clients are held
+	ageHeld      = 250 * time.Millisecond // of answers, while clients are held
 )
 
 // Observer gathers views.
@@ -35,13 +35,13 @@ type Observer struct {
 // View reads everything once. It takes at most storeWait plus what the kernel needs.
 func (o *Observer) View(ctx context.Context) core.View {
 	var wg sync.WaitGroup
-	patience, age := o.Store.patience()
-	o.Peers.ask(ctx, o.Store.members(), age)
+	patience := o.Store.patience()
+	o.Peers.ask(ctx, o.Store.members(), patience.peers)
 	wg.Go(func() { o.Store.refresh(ctx) })
 	if o.Local != nil {
-		wg.Go(func() { o.Local.refresh(ctx) })
+		wg.Go(func() { o.Local.noOlder(ctx, patience.own) })
 	}
-	wg.Go(func() { o.Peers.wait(ctx, patience) })
+	wg.Go(func() { o.Peers.wait(ctx, patience.wait) })
 	wg.Wait()
 
 	v := core.View{Self: o.Self, Ordinal: o.Ordinal, Now: o.Now(), Wall: time.Now().UnixMilli()}

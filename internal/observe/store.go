@@ -116,22 +116,30 @@ func (s *StoreSource) Term() uint64 {
 	return s.ledger.Term()
 }
 
-// patience is how long a view waits for the answers of the other members, and how old answers may be that are not asked for again.
-func (s *StoreSource) patience() (wait, age time.Duration) {
+// patience is how long a view waits for the answers of the other members.
+type patience struct {
+	wait       time.Duration
+	peers, own time.Duration // how old their answers may be, and the own server's, that are not asked for again
+}
+
+// patience goes by what is known of the running operation. While clients are held, what most members wait for is in the
+// store: each question would be work for two members at the one time when it delays somebody.
+func (s *StoreSource) patience() patience {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.ledger.Known()
-	switch op := known.Operation; {
+	op, leads := known.Operation, known.Lease.Holder == s.Self
+	switch {
 	case !op.Active():
-		return peerWait, 0
+		return patience{wait: peerWait}
 	case op.Kind != core.OpSwitchover || op.Phase == core.PhaseRequested:
-		return peerWaitBusy, 0
-	case op.Phase == core.PhaseStopping && op.From == s.Self && known.Lease.Holder == s.Self:
-		return peerWaitBusy, 0 // it waits for what the candidate has received
+		return patience{wait: peerWaitBusy}
+	case leads && op.Phase == core.PhaseStopping && op.From == s.Self:
+		return patience{wait: peerWaitBusy} // for what the candidate has received
+	case leads && op.Phase == core.PhaseStopping:
+		return patience{peers: ageHeld} // for its own promotion
 	}
-	// Clients are held, and what all others wait for is in the store and in their own servers: each question would
-	// be work for two members at the one time when it delays somebody.
-	return 0, peerAgeHeld
+	return patience{peers: ageHeld, own: ageHeld / 2}
 }
 
 func (s *StoreSource) view() core.StoreView {

@@ -162,24 +162,27 @@ func TestWhileClientsAreHeldNobodyIsAskedInVain(t *testing.T) {
 	s := &StoreSource{Self: "n1", Store: content, Now: now.Now}
 	lease := put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n1", Term: 1}, 0)
 	revision := int64(0)
-	op := func(phase, from, to string, wait, age time.Duration) {
+	op := func(phase, from, to string, want patience) {
 		t.Helper()
 		revision = put(t, content, records.KeyOperation, core.Operation{ID: "op", Kind: core.OpSwitchover, Phase: phase, From: from, To: to, Term: 1}, revision)
 		s.refresh(t.Context())
-		if w, a := s.patience(); w != wait || a != age {
-			t.Errorf("%s from %s to %s: waits %s for answers no older than %s, want %s and %s", phase, from, to, w, a, wait, age)
+		if got := s.patience(); got != want {
+			t.Errorf("%s from %s to %s: %+v, want %+v", phase, from, to, got, want)
 		}
 	}
-	op(core.PhaseRequested, "n1", "n2", peerWaitBusy, 0)
-	op(core.PhaseHolding, "n1", "n2", 0, peerAgeHeld)
-	op(core.PhaseStopping, "n1", "n2", peerWaitBusy, 0)
-	put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n2", Term: 2}, lease)
-	op(core.PhaseStopping, "n1", "n2", 0, peerAgeHeld)
-	op(core.PhaseStopping, "n3", "n1", 0, peerAgeHeld)
-	op(core.PhaseDone, "n1", "n2", peerWait, 0)
+	op(core.PhaseRequested, "n1", "n2", patience{wait: peerWaitBusy})
+	held := patience{peers: ageHeld, own: ageHeld / 2}
+	op(core.PhaseHolding, "n1", "n2", held)
+	op(core.PhaseHolding, "n3", "n1", held)
+	op(core.PhaseStopping, "n1", "n2", patience{wait: peerWaitBusy})
+	lease = put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n2", Term: 2}, lease)
+	op(core.PhaseStopping, "n1", "n2", held)
+	put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n1", Term: 3}, lease)
+	op(core.PhaseStopping, "n3", "n1", patience{peers: ageHeld})
+	op(core.PhaseDone, "n3", "n1", patience{wait: peerWait})
 	now.now = core.Instant(time.Second)
 	silent, known := &onePeer{}, &onePeer{known: true, sent: core.Instant(time.Second - 100*time.Millisecond)}
-	if silent.answered(now.now) < peerAgeHeld || known.answered(now.now) != 100*time.Millisecond {
+	if silent.answered(now.now) < ageHeld || known.answered(now.now) != 100*time.Millisecond {
 		t.Error("who has not answered is asked, whatever the age")
 	}
 }
