@@ -44,6 +44,7 @@ func (r *Runner) start(ctx context.Context, s core.Step) error {
 	if err := r.guard(s.Guard); err != nil {
 		return err
 	}
+	r.Server.stopped.forget() // numbers of processes come again
 	path, args, env := postgres.StartArgs(in)
 	r.Log.Info("starting PostgreSQL", "standby", s.Standby, "why", s.Why.Text)
 	return c.Start(ctx, warden.Command{Path: path, Args: args, Env: env})
@@ -69,6 +70,12 @@ func (o *onceAWhile) ask(id int, request func() error) error {
 	}
 	o.id, o.at = id, time.Now()
 	return nil
+}
+
+func (o *onceAWhile) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.id = 0
 }
 
 func (o *onceAWhile) last() int {

@@ -69,6 +69,9 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 		hurried := d.v.Stopping && d.v.Now.Sub(d.v.Store.OperationSeenAt) > peerFresh // a standby may just have been restarted, too
 		if late || hurried || op.DryRun {
 			d.endOperation(op, PhaseAborted, why)
+		} else if op.Candidate != "" { // who went ahead to it comes back, and may be the next candidate
+			op.Candidate = ""
+			d.putOperation(op, why)
 		}
 		d.report.Reasons = append(d.report.Reasons, why)
 		d.wakeIn(4 * tickBusy)
@@ -78,12 +81,7 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 		d.endOperation(op, PhaseDone, because("dry_run", "%s would take over from %s", who, d.v.Self))
 		return false
 	}
-	if op.Candidate != who {
-		op.Candidate = who
-		d.putOperation(op, because("candidate", "%s is made ready to take over from %s", who, d.v.Self))
-		return false
-	}
-	if !d.flushedAhead(op.ID) {
+	if !d.flushedAhead(op, who) {
 		return false
 	}
 	op.To, op.Phase, op.Term = who, PhaseStopping, d.lease.Term
@@ -94,15 +92,19 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 	return true
 }
 
-// flushedAhead: a shutdown checkpoint with much to write is outage; written ahead, it is not.
-func (d *decider) flushedAhead(id string) bool {
-	j := d.v.Local.Job
+// flushedAhead: a shutdown checkpoint with much to write is outage; written ahead, it is not. While what it made settles, the
+// standbys go ahead to the candidate.
+func (d *decider) flushedAhead(op Operation, candidate string) bool {
+	j, settles := d.v.Local.Job, len(d.v.Store.Poolers) > 0 && !d.v.Stopping
 	switch {
-	case j.Kind != string(StepCheckpoint) || j.ID != id:
-		d.job(Step{Kind: StepCheckpoint, ID: id, Why: because("switchover", "checkpoint ahead of the stop")})
+	case j.Kind != string(StepCheckpoint) || j.ID != op.ID:
+		d.job(Step{Kind: StepCheckpoint, ID: op.ID, Why: because("switchover", "checkpoint ahead of the stop")})
 	case j.Running:
 		d.say("checkpoint_running", "checkpoint ahead of the stop")
-	case len(d.v.Store.Poolers) > 0 && d.v.Now.Sub(j.EndedAt) < settleAhead && !d.v.Stopping:
+	case settles && op.Candidate != candidate:
+		op.Candidate = candidate
+		d.putOperation(op, because("candidate", "%s is made ready to take over from %s", candidate, d.v.Self))
+	case settles && d.v.Now.Sub(j.EndedAt) < settleAhead:
 		d.say("settling", "clients are held a moment after the checkpoint")
 	default:
 		return true
@@ -184,7 +186,7 @@ func (d *decider) switchoverHolding(op Operation) bool {
 	var waiting []string
 	for _, p := range d.holding(op) {
 		switch h := p.Hold; {
-		case h == nil || h.Operation != op.ID || h.State == HoldHolding:
+		case h == nil || h.Operation != op.ID || h.State == HoldHolding || h.State == HoldOver: // over is what it says of an earlier handover of this operation
 			waiting = append(waiting, p.Name)
 		case h.State != HoldHeld:
 			d.endOperation(op, PhaseAborted, because("pooler_failed", "the pooler of %s could not hold its clients: %s", p.Name, orNone(h.Text)))
@@ -229,7 +231,9 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	}
 	if !fresh(p) || !p.Instance.Standby() || !d.receivedShutdown(p) {
 		d.say("candidate_behind", "%s has received %s; the shutdown checkpoint is at %s", op.To, p.Instance.Position(), d.inst.Checkpoint)
-		d.wakeIn(tickBusy / 25) // it is on its way, and all wait
+		if d.wakeIn(tickBusy / 5); d.since("behind", true) < settleTime {
+			d.wakeIn(tickBusy / 25) // it is on its way, and all wait
+		}
 		return true
 	}
 	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
@@ -297,27 +301,52 @@ func (d *decider) handingOver() (Operation, bool) {
 }
 
 // source is whom a standby follows: the holder. In a handover it is the candidate, ahead of the stop: its commits wait for those
-// who stream from it, and to come to it only when it leads would be outage. Nobody leaves whom commits need,
-// and who gets nothing from the candidate goes back.
+// who stream from it, and to come to it only when it leads would be outage. Who gets nothing there goes back, and stays.
 func (d *decider) source() string {
 	op, ok := d.handingOver()
 	next, _ := d.peer(op.Candidate)
-	set, me := d.lease.Sync, d.v.Self
-	if !ok || me == op.Candidate || slices.Contains(set.Members, me) && !(set.K == 1 && slices.Contains(set.Members, op.Candidate)) {
+	gets := d.inst.Streaming && fresh(next) && next.Instance.Streaming && next.Instance.Follows == d.lease.Holder
+	switch {
+	case !ok || op.Candidate == d.v.Self || d.mem.Vain == op.ID:
 		return d.lease.Holder
-	}
-	if d.inst.Follows == op.Candidate {
-		if op.Phase == PhaseStopping || d.since("ahead", !d.inst.Streaming) < streamGrace/4 {
+	case d.inst.Follows == op.Candidate && op.Phase == PhaseStopping:
+		return op.Candidate // the holder is at its end: there is no other place
+	case d.v.Store.Paused || !d.mayGoAhead(&op):
+		return d.lease.Holder
+	case d.inst.Follows == op.Candidate:
+		if d.since("ahead", !gets) < streamGrace/4 {
+			d.wakeIn(streamGrace / 4)
 			return op.Candidate
 		}
+		d.mem.Vain = op.ID
 		return d.lease.Holder
 	}
-	_, kept := find(next.Instance.Slots, func(s Slot) bool { return s.Name == spec.SlotName(me) })
-	if kept && fresh(next) && next.Instance.Streaming && d.inst.Streaming && op.Phase != PhaseStopping {
+	d.wakeIn(4 * tickBusy)
+	_, kept := find(next.Instance.Slots, func(s Slot) bool { return s.Name == spec.SlotName(d.v.Self) })
+	if kept && gets && op.Phase != PhaseStopping {
 		return op.Candidate
 	}
-	d.wakeIn(4 * tickBusy)
 	return d.lease.Holder
+}
+
+// mayGoAhead: nobody leaves whom commits need; and only where the next lease will name exactly whom the candidate names as a standby. Else
+// who streams from it already would have it take the lease's promise back (see loose).
+func (d *decider) mayGoAhead(op *Operation) bool {
+	set, me := d.lease.Sync, d.v.Self
+	if slices.Contains(set.Members, me) && !(set.K == 1 && slices.Contains(set.Members, op.Candidate)) {
+		return false
+	}
+	if !d.synchronous() {
+		return true
+	}
+	names := d.v.Store.Confirming(op.Candidate)
+	from, _ := d.peer(op.From)
+	away := func(name string) bool {
+		p, _ := d.peer(name)
+		return name != me && name != op.From && !(fresh(p) && p.Instance.Standby())
+	}
+	return !from.Stopping && !from.Unwell && !from.Unwatched && slices.Contains(names, me) && slices.Contains(names, op.From) &&
+		!slices.ContainsFunc(names, away) && len(d.anyOf(op.Candidate, names).Members) == len(names)
 }
 
 // clientsFirst: right after a handover the new primary works off what was held, and its standbys with it. (Where enough

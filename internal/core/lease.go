@@ -245,6 +245,9 @@ func (d *decider) leaveOffice() bool {
 		if op.Kind == OpSwitchover && op.From == d.v.Self {
 			return false // it is ours: it goes on to its end
 		}
+		if op.Kind == OpSwitchover && op.To == d.v.Self && op.Phase == PhaseStopping && d.inst.Primary {
+			return false // it is through, and is about to be said to be
+		}
 		d.endOperation(*op, PhaseAborted, because("leaving", "the agent of the primary was told to stop"))
 		return true
 	}

@@ -144,6 +144,7 @@ type Memory struct {
 	VacantSince      Instant            `json:"vacant_since,omitempty"`
 	VacantTerm       uint64             `json:"vacant_term,omitempty"`
 	Handed           Handed             `json:"handed,omitzero"`
+	Vain             string             `json:"vain,omitempty"`              // the operation whose candidate this member went ahead to, and got nothing
 	Failures         map[string]Failure `json:"failures,omitempty"`          // by step kind, or givenUp
 	SeenBad          map[string]Instant `json:"seen_bad,omitempty"`          // since when a standby is missing, or a condition holds
 	LedWell          bool               `json:"led_well,omitempty"`          // for long enough to forget the lease's flaps

@@ -268,13 +268,14 @@ func (d *decider) clone(p Peer, why Reason) {
 
 // followRunning keeps a running standby on the right source.
 func (d *decider) followRunning(p Peer) {
-	if fresh(p) && p.Instance.Primary && d.diverged(p) {
+	op, over := d.handingOver()
+	ahead := over && d.inst.Follows == op.Candidate // may know of the next timeline before the lease is seen to have moved
+	if fresh(p) && p.Instance.Primary && !ahead && d.diverged(p) {
 		return
 	}
-	op, over := d.handingOver()
 	source := d.source()
 	switch {
-	case over && op.Candidate == d.v.Self:
+	case d.configuredFor(source) && over && op.Candidate == d.v.Self:
 		d.createSlots()
 	case d.configuredFor(source):
 		d.dropSlots()
@@ -296,7 +297,7 @@ func (d *decider) followRunning(p Peer) {
 	if broken < streamGrace {
 		return
 	}
-	d.condition(CondNotStreaming, "%s has not been streaming from %s for %s", d.v.Self, d.lease.Holder, broken.Round(time.Second))
+	d.condition(CondNotStreaming, "%s has not been streaming from %s for %s", d.v.Self, source, broken.Round(time.Second))
 	if fresh(p) && p.Instance.Primary && p.Instance.OldestWAL > d.inst.Position().LSN {
 		d.do(Step{Kind: StepStop, Why: because("wal_gone", "this member needs WAL from %s on, the oldest of %s is %s", d.inst.Position().LSN, p.Name, p.Instance.OldestWAL)})
 	}

@@ -187,6 +187,12 @@ func (s *fakeServer) set(up, writes bool) {
 	s.up, s.writes = up, writes
 }
 
+func (s *fakeServer) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
 func (s *fakeServer) dialed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -205,13 +205,14 @@ func TestAPrimaryThatIsStoppedIsLeftInPeace(t *testing.T) {
 	was := h.servers["n1"].dialed()
 	h.servers["n1"].set(false, false)
 	h.lease("n2", 6)
-	h.servers["n2"].set(true, true)
-	h.await("let go", did(h.rw, "resume"))
+	looks := h.servers["n2"].looked()
+	h.await("a hurry to see the candidate write", func() bool { return h.servers["n2"].looked() > looks+10 })
 	if n := h.servers["n1"].dialed() - was; n > 0 {
 		t.Errorf("it was asked for a session %d times", n)
 	}
+	h.servers["n2"].set(true, true)
+	h.await("let go", did(h.rw, "resume"))
 	h.servers["n1"].set(true, false)
-	h.operation(core.PhaseDone)
 	h.await("a session again", func() bool { return h.servers["n1"].dialed() > was })
 	h.await("it among the readers", func() bool { return slices.Equal(h.record().Readers, []string{"n1", "n3"}) })
 }

@@ -8,8 +8,8 @@ import (
 // a statement that waits a second is better than one that fails.
 func (d *decider) readWrite() {
 	holder, op := d.v.holder(), d.v.asked()
-	d.spare(op)
 	why, open := d.open(holder)
+	d.spare(op, open)
 	d.noteWritten(holder)
 	if d.m.Hold.holding(op) {
 		d.holdReadWrite(because("held_for_operation", "%s %s to %s: no transaction begins until it is through", op.Kind, op.ID, orAny(op.To)))
@@ -36,9 +36,9 @@ func (d *decider) readWrite() {
 
 // spare leaves a primary in peace that is being stopped for a handover. Whoever it has ended the session of would try
 // for another, and each try is a process that its postmaster has to make, and to wait for.
-func (d *decider) spare(asked *core.Operation) {
+func (d *decider) spare(asked *core.Operation, open bool) {
 	op := d.v.Operation
-	if op.Active() && op.Kind == core.OpSwitchover && op.Phase == core.PhaseStopping && (d.m.Hold.holding(asked) || op.To == d.v.holder()) {
+	if op.Active() && op.Kind == core.OpSwitchover && op.Phase == core.PhaseStopping && (d.m.Hold.holding(asked) || op.To == d.v.holder() && !open) {
 		d.plan.Spare = []string{op.From}
 	}
 }
