@@ -256,6 +256,9 @@ func TestASwitchoverHoldsAndLetsGo(t *testing.T) {
 	if h := s.answer(core.HoldOver); h.HeldMS != 67 || h.Waiting != 3 || s.p.Record.Target != "n2" {
 		t.Errorf("%+v, target %s", h, s.p.Record.Target)
 	}
+	spares("n1")
+	s.later(time.Second)
+	spares() // nobody drives the operation on: it has been stopped long since
 	s.v.Operation.Phase = core.PhaseDone
 	s.later(time.Minute)
 	spares()

@@ -1,6 +1,8 @@
 package route
 
 import (
+	"time"
+
 	"github.com/pgherd/pgherd/internal/core"
 )
 
@@ -9,7 +11,7 @@ import (
 func (d *decider) readWrite() {
 	holder, op := d.v.holder(), d.v.asked()
 	why, open := d.open(holder)
-	d.spare(op, open)
+	d.spare(op)
 	d.noteWritten(holder)
 	if d.m.Hold.holding(op) {
 		d.holdReadWrite(because("held_for_operation", "%s %s to %s: no transaction begins until it is through", op.Kind, op.ID, orAny(op.To)))
@@ -34,11 +36,21 @@ func (d *decider) readWrite() {
 	}
 }
 
+// spared is how long a former primary is left in peace after the lease has moved, whatever becomes of the operation.
+const spared = time.Second
+
 // spare leaves a primary in peace that is being stopped for a handover. Whoever it has ended the session of would try
 // for another, and each try is a process that its postmaster has to make, and to wait for.
-func (d *decider) spare(asked *core.Operation, open bool) {
-	op := d.v.Operation
-	if op.Active() && op.Kind == core.OpSwitchover && op.Phase == core.PhaseStopping && (d.m.Hold.holding(asked) || op.To == d.v.holder() && !open) {
+func (d *decider) spare(asked *core.Operation) {
+	op, until := d.v.Operation, d.m.TermAt.Add(spared)
+	if !op.Active() || op.Kind != core.OpSwitchover || op.Phase != core.PhaseStopping {
+		return
+	}
+	moved := op.To == d.v.holder() && d.v.Now < until
+	if moved {
+		d.wakeAt(until)
+	}
+	if moved || d.m.Hold.holding(asked) {
 		d.plan.Spare = []string{op.From}
 	}
 }
