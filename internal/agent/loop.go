@@ -18,7 +18,7 @@ import (
 
 const (
 	tickMin   = 5 * time.Millisecond // between two ticks, however often the loop is woken
-	tickSoon  = time.Millisecond
+	tickSoon  = time.Millisecond     // the same, where core has asked to look again sooner
 	tickLimit = 10 * time.Second
 )
 

@@ -302,12 +302,11 @@ func (d *decider) handingOver() (Operation, bool) {
 
 // source is whom a standby follows: the holder. In a handover it is the candidate, ahead of the stop: its commits wait for those
 // who stream from it, and to come to it only when it leads would be outage. Who gets nothing there goes back, and stays.
-func (d *decider) source() string {
-	op, ok := d.handingOver()
+func (d *decider) source(op Operation, over bool) string {
 	next, _ := d.peer(op.Candidate)
 	gets := d.inst.Streaming && fresh(next) && next.Instance.Streaming && next.Instance.Follows == d.lease.Holder
 	switch {
-	case !ok || op.Candidate == d.v.Self || d.mem.Vain == op.ID:
+	case !over || op.Candidate == d.v.Self || d.mem.Vain == op.ID:
 		return d.lease.Holder
 	case d.inst.Follows == op.Candidate && op.Phase == PhaseStopping:
 		return op.Candidate // the holder is at its end: there is no other place

@@ -273,7 +273,7 @@ func (d *decider) followRunning(p Peer) {
 	if fresh(p) && p.Instance.Primary && !ahead && d.diverged(p) {
 		return
 	}
-	source := d.source()
+	source := d.source(op, over)
 	switch {
 	case d.configuredFor(source) && over && op.Candidate == d.v.Self:
 		d.createSlots()
