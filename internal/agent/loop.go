@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	tickMin   = 5 * time.Millisecond // between two ticks, however often the loop is woken
-	tickSoon  = time.Millisecond     // the same, where core has asked to look again sooner
+	tickMin   = 5 * time.Millisecond  // between two ticks, however often the loop is woken
+	tickHeld  = 40 * time.Millisecond // the same, while clients are held and others move the primary
+	tickSoon  = time.Millisecond      // the same, where core has asked to look again sooner
 	tickLimit = 10 * time.Second
 )
 
@@ -92,7 +93,11 @@ func (a *Agent) noteFailure(view core.View, plan core.Plan, err error) {
 // sleep waits until wakeAt or until something happened.
 func (a *Agent) sleep(ctx context.Context, wakeAt core.Instant) {
 	// A floor, not a wait: a storm of hints must not become a storm of ticks. Who asked for less knows why.
-	time.Sleep(min(tickMin, max(tickSoon, wakeAt.Sub(warden.BootNow()))))
+	floor := tickMin
+	if looksOn(a.latest().View.Store, a.o.Config.Name) {
+		floor = tickHeld
+	}
+	time.Sleep(min(floor, max(tickSoon, wakeAt.Sub(warden.BootNow()))))
 	timer := time.NewTimer(max(0, wakeAt.Sub(warden.BootNow())))
 	defer timer.Stop()
 	stop := ctx.Done()
@@ -104,6 +109,12 @@ func (a *Agent) sleep(ctx context.Context, wakeAt core.Instant) {
 	case <-a.wake:
 	case <-stop:
 	}
+}
+
+// looksOn says that a member has no part in a handover that holds clients: each of its ticks would take time from those who have.
+func looksOn(s core.StoreView, self string) bool {
+	op := s.Operation
+	return op.Active() && op.Kind == core.OpSwitchover && op.Phase != core.PhaseRequested && self != s.Lease.Holder && self != op.To
 }
 
 // poke wakes the loop; many pokes make one tick.

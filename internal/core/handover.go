@@ -102,7 +102,9 @@ func (d *decider) flushedAhead(op Operation, candidate string) bool {
 	case j.Running:
 		d.say("checkpoint_running", "checkpoint ahead of the stop")
 	case settles && op.Candidate != candidate:
-		op.Candidate = candidate
+		if op.Candidate = candidate; !slices.ContainsFunc(d.plan.Steps, isPutLease) { // or one would be due while clients are held
+			d.putRenewal(d.lease.Sync, because("renew", "renewal of term %d", d.lease.Term))
+		}
 		d.putOperation(op, because("candidate", "%s is made ready to take over from %s", candidate, d.v.Self))
 	case settles && d.v.Now.Sub(j.EndedAt) < settleAhead:
 		d.say("settling", "clients are held a moment after the checkpoint")
@@ -239,8 +241,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
 	next := d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown)
 	next.Sync = d.withItself(op.To, next.Sync)
-	d.putLease(next,
-		because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
+	d.putLease(next, because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
 	return true
 }
 

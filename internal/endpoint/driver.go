@@ -47,7 +47,7 @@ type driver struct {
 	log  *slog.Logger
 
 	changed chan struct{} // something else is wanted
-	hurry   chan struct{} // clients are held: watch is to look now, and often
+	hurry   chan struct{} // clients are held: watch is to look soon, and often
 	mu      sync.Mutex
 	want    want
 	seen    seen

@@ -240,6 +240,13 @@ type slowSource struct {
 	Source
 	mu    sync.Mutex
 	hangs bool
+	reads int // of the state, that were begun
+}
+
+func (s *slowSource) read() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 func (s *slowSource) hang(on bool) {
@@ -267,6 +274,9 @@ func (s *slowSource) hung(ctx context.Context) (Source, error) {
 }
 
 func (s *slowSource) State(ctx context.Context) (core.StoreView, error) {
+	s.mu.Lock()
+	s.reads++
+	s.mu.Unlock()
 	source, err := s.hung(ctx)
 	if err != nil {
 		return core.StoreView{}, err

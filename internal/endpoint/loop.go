@@ -51,6 +51,9 @@ const (
 	readMax   = 2 * time.Second
 	readEvery = time.Second
 	decideMin = time.Millisecond // between two decisions, however often the loop is woken
+	// heldRest is between a hint and the reading while clients are held for an operation: it has more to write until they can go on,
+	// and each reading takes its time from those who move the primary.
+	heldRest = 15 * time.Millisecond
 )
 
 // New prepares a pair; nothing runs yet.
@@ -116,11 +119,29 @@ func (l *Loop) read(ctx context.Context) {
 		case _, open := <-hints:
 			if !open {
 				hints = nil
+			} else if h := l.Hold(); h != nil && h.State == core.HoldHeld {
+				rest(ctx, heldRest)
+				drop(hints)
 			}
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 		timer.Stop()
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// drop takes a hint away that the reading to come makes good.
+func drop(hints <-chan struct{}) {
+	select {
+	case <-hints:
+	default:
 	}
 }
 

@@ -306,6 +306,41 @@ func TestTheNextLoopGoesOnWithAHold(t *testing.T) {
 	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
 }
 
+// While clients are held for it, an operation writes several times until they can go on: what follows at once is one reading.
+func TestAHeldHostReadsALittleLater(t *testing.T) {
+	h := newHost(t)
+	after := func() (took time.Duration) {
+		for range 3 { // a reading that was due anyway may come between
+			reads, began := h.source.read(), time.Now()
+			h.put("news", 1)
+			h.await("a reading", func() bool { return h.source.read() > reads })
+			took = max(took, time.Since(began))
+		}
+		return took
+	}
+	h.operation(core.PhaseHolding)
+	h.await("held", func() bool { hold := h.record().Hold; return hold != nil && hold.State == core.HoldHeld })
+	if took := after(); took < heldRest {
+		t.Errorf("read %s after the hint, want %s", took, heldRest)
+	}
+	h.lease("n2", 6)
+	h.servers["n1"].set(false, false)
+	h.servers["n2"].set(true, true)
+	h.await("the move", did(h.rw, "resume"))
+	h.operation(core.PhaseDone)
+	h.await("an end", func() bool { return h.loop.Hold().State == core.HoldOver })
+	quickest := time.Hour
+	for range 20 {
+		reads, began := h.source.read(), time.Now()
+		h.put("news", 1)
+		h.await("a reading", func() bool { return h.source.read() > reads })
+		quickest = min(quickest, time.Since(began))
+	}
+	if quickest >= heldRest {
+		t.Errorf("nobody is held, and it read %s after the hint at the earliest", quickest)
+	}
+}
+
 // A program that dies is started again; while clients are to wait, without a place to send them to.
 func TestADeadPoolerIsStartedAgain(t *testing.T) {
 	h := newHost(t)

@@ -137,15 +137,28 @@ func (d *driver) watch(ctx context.Context) {
 		if k.pool.HeldAt != 0 {
 			every = watchHurry
 		}
-		timer := time.NewTimer(every)
+		if d.sleep(ctx, every, ended) {
+			ended = nil
+		}
+	}
+}
+
+// sleep waits until it is time to look again, or for the end of the process, which it says. That clients are held from now on
+// makes it shorter, but is no reason to look at once: nothing is to be asked of a pooler that is draining.
+func (d *driver) sleep(ctx context.Context, every time.Duration, ended <-chan struct{}) bool {
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for {
 		select {
 		case <-timer.C:
+			return false
 		case <-d.hurry:
+			timer.Reset(watchHurry)
 		case <-ended:
-			ended = nil
+			return true
 		case <-ctx.Done():
+			return false
 		}
-		timer.Stop()
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	// readersRest is how long after writers were let go readers stay where they are: see moves.
+	readersRest = 250 * time.Millisecond
 	// writtenEvery is how far apart remembered positions of the primary are, writtenMax how many there are: together
 	// they reach back further than the oldest look at a standby that still counts.
 	writtenEvery = 500 * time.Millisecond
@@ -47,8 +49,31 @@ func (d *decider) lag(s Sight) int64 {
 	return max(0, newest.Sub(s.LSN))
 }
 
+// moves says that the primary moves, with writers held for it. Whom readers are sent to can wait until that is over, as long as
+// all of them are served: the next primary serves them as well, and its clients are waiting for what another RELOAD takes.
+func (d *decider) moves() bool {
+	h := d.m.Hold
+	until := h.DrainedAt.Add(spared)
+	if h.LetGoAt != 0 {
+		until = min(until, h.LetGoAt.Add(readersRest))
+	}
+	unserved := func(name string) bool {
+		s := d.v.sight(name)
+		return s.State == Down || s.Silent || !d.v.isMember(name)
+	}
+	if h.DrainedAt == 0 || h.Ended != "" || d.v.Now >= until || len(d.m.Readers) == 0 || slices.ContainsFunc(d.m.Readers, unserved) {
+		return false
+	}
+	d.wakeAt(until)
+	return true
+}
+
 // readOnly sends to the standbys that have nearly everything.
 func (d *decider) readOnly() {
+	if d.moves() {
+		d.plan.RO = Endpoint{Keep: true, Targets: d.m.Readers, Why: because("moving", "readers stay with %s while the primary moves", list(d.m.Readers))}
+		return
+	}
 	var readers, lagging []string
 	away, drop := map[string]string{}, false
 	for _, name := range d.v.data() {

@@ -100,3 +100,57 @@ func TestAClusterOfOne(t *testing.T) {
 	}
 	s.sends("n1")
 }
+
+// While the primary moves, readers stay: the next primary serves them as well. What has to be done at once still is.
+func TestReadersStayWhileThePrimaryMoves(t *testing.T) {
+	moved := func(t *testing.T) *scene {
+		s := newScene(t)
+		s.decide()
+		s.reads("n2", "n3")
+		s.switchover(core.PhaseHolding)
+		s.decide()
+		s.drained()
+		s.switchover(core.PhaseStopping)
+		s.see("n1", Down, 0)
+		s.v.Lease = core.LeaseRecord{Holder: "n2", Term: 6}
+		s.later(20 * time.Millisecond)
+		s.see("n2", Writes, 1100)
+		s.decide()
+		s.sends("n2")
+		if !s.p.RO.Keep || s.p.WakeAt == 0 {
+			t.Errorf("%+v, looked at again at %v", s.p.RO, s.p.WakeAt)
+		}
+		return s
+	}
+	t.Run("and go when its clients are served", func(t *testing.T) {
+		s := moved(t)
+		s.later(readersRest - time.Millisecond)
+		if !s.p.RO.Keep {
+			t.Errorf("%+v", s.p.RO)
+		}
+		s.later(2 * time.Millisecond)
+		s.reads("n3")
+	})
+	t.Run("but not with one that serves nobody", func(t *testing.T) {
+		s := moved(t)
+		s.see("n3", Down, 0)
+		s.decide()
+		if s.p.RO.Keep {
+			t.Errorf("%+v", s.p.RO)
+		}
+	})
+	t.Run("nor for long", func(t *testing.T) {
+		s := newScene(t)
+		s.decide()
+		s.switchover(core.PhaseHolding)
+		s.decide()
+		s.drained()
+		s.v.Drained = []string{"n2"}
+		s.later(spared - time.Millisecond)
+		if !s.p.RO.Keep {
+			t.Errorf("%+v", s.p.RO)
+		}
+		s.later(time.Millisecond)
+		s.reads("n3")
+	})
+}

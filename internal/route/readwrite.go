@@ -39,11 +39,12 @@ func (d *decider) readWrite() {
 // spared is how long a former primary is left in peace after the lease has moved, whatever becomes of the operation.
 const spared = time.Second
 
-// spare leaves a primary in peace that is being stopped for a handover. Whoever it has ended the session of would try
-// for another, and each try is a process that its postmaster has to make, and to wait for.
+// spare leaves a primary in peace that is being stopped for a handover, or is about to be: a host that holds its clients need not
+// read of each phase in time. Whoever it has ended the session of would try for another, and each try is a process that its
+// postmaster has to make, and to wait for.
 func (d *decider) spare(asked *core.Operation) {
 	op, until := d.v.Operation, d.m.TermAt.Add(spared)
-	if !op.Active() || op.Kind != core.OpSwitchover || op.Phase != core.PhaseStopping {
+	if !op.Active() || op.Kind != core.OpSwitchover || op.Phase == core.PhaseRequested {
 		return
 	}
 	moved := op.To == d.v.holder() && d.v.Now < until
