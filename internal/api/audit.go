@@ -38,6 +38,8 @@ func outcome(value any) string {
 		return ": join token " + v.ID
 	case AccessAnswer:
 		return fmt.Sprintf(": access token %s of %s, %s", v.ID, v.Name, v.Role)
+	case ViewerAnswer:
+		return fmt.Sprintf(": certificate of viewer %s until %s", v.Name, v.Expires)
 	}
 	return ""
 }

@@ -28,6 +28,7 @@ type ViewerRequest struct {
 
 // ViewerAnswer is what a viewer needs besides its key.
 type ViewerAnswer struct {
+	Name    string `json:"name"`
 	Cert    string `json:"cert"`
 	CACert  string `json:"ca_cert"`
 	Expires string `json:"expires"` // RFC 3339
@@ -49,5 +50,5 @@ func (s *Server) postViewer(r *http.Request, by string) (any, error) {
 		return nil, fmt.Errorf("viewer %s: %w", request.Name, err)
 	}
 	s.b.Log.Info("a viewer's certificate was made", "viewer", request.Name, "by", by, "expires", expires.UTC())
-	return ViewerAnswer{Cert: string(cert), CACert: string(s.ca.CertPEM()), Expires: expires.UTC().Format(time.RFC3339)}, nil
+	return ViewerAnswer{Name: request.Name, Cert: string(cert), CACert: string(s.ca.CertPEM()), Expires: expires.UTC().Format(time.RFC3339)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,10 @@ func TestMetricsAreForViewers(t *testing.T) {
 	}
 	if end, err := time.Parse(time.RFC3339, given.Expires); err != nil || time.Until(end) < 364*24*time.Hour {
 		t.Errorf("it ends at %s, %v", given.Expires, err)
+	}
+	told := f.b.Journal.Events(0)
+	if text := told[len(told)-1].Text; !strings.Contains(text, "certificate of viewer prometheus until "+given.Expires) {
+		t.Errorf("audited as %q", text)
 	}
 	viewer := f.remote(keyPair(t, []byte(given.Cert), key, nil))
 	if given.CACert != string(f.ca.CertPEM()) {
