@@ -197,10 +197,7 @@ func (a *Agent) buildLoop() {
 		}
 		a.poke()
 	}
-	a.runner.Ledger, a.runner.Wake = stores, func() {
-		a.observer.Local.Expire()
-		a.poke()
-	}
+	a.runner.Ledger, a.runner.Wake = stores, a.poke
 	a.runner.Ask = func(ctx context.Context, m core.MemberRecord, v core.Vouch) error {
 		return a.peers.Vouch(ctx, apiAddress(m), v)
 	}

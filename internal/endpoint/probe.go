@@ -89,12 +89,17 @@ var errSpared = errors.New("it is being stopped for a handover")
 
 // rests, for a moment, while the member is not to be asked for a session. That its last one has ended is all that is known of it.
 func (p *probe) rests(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, redialEvery)
+	defer cancel()
 	p.mu.Lock()
 	spare := p.spare
+	if spare {
+		p.wake = cancel // at once, or leave could end it in between, and find nobody to wake
+	}
 	p.mu.Unlock()
 	if spare {
 		p.refused(errSpared)
-		_ = p.pause(ctx, nil, redialEvery)
+		<-ctx.Done()
 	}
 	return spare
 }

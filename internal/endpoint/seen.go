@@ -153,7 +153,10 @@ func (d *driver) sleep(ctx context.Context, every time.Duration, ended <-chan st
 		case <-timer.C:
 			return false
 		case <-d.hurry:
-			timer.Reset(watchHurry)
+			if every > watchHurry { // only once: it must not be put off again and again
+				every = watchHurry
+				timer.Reset(every)
+			}
 		case <-ended:
 			return true
 		case <-ctx.Done():

@@ -113,29 +113,3 @@ func TestEndAsTold(t *testing.T) {
 		}
 	}
 }
-
-// What is awaited is not judged by a read from before it came, however old an answer may be.
-func TestWhatHasExpiredIsReadAnew(t *testing.T) {
-	dir := t.TempDir()
-	reads, during := 0, func() {}
-	s := &LocalSource{Now: func() core.Instant { return 1 }, Instance: postgres.Instance{DataDir: dir}, Leaving: func() int { return 0 },
-		Warden: func() warden.Status { reads++; during(); return warden.Status{} }}
-	want := func(n int, when string) {
-		t.Helper()
-		s.noOlder(t.Context(), time.Hour)
-		if reads != n {
-			t.Fatalf("%s: read %d times, want %d", when, reads, n)
-		}
-	}
-	want(1, "first")
-	want(1, "it is young enough")
-	s.Expire()
-	want(2, "expired")
-	want(2, "it is young enough again")
-	s.Expire()
-	during = s.Expire // it comes while another read is under way
-	want(3, "expired once more")
-	during = func() {}
-	want(4, "expired while it was read")
-	want(4, "and is young enough")
-}

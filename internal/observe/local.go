@@ -38,7 +38,6 @@ type LocalSource struct {
 	at       time.Time
 	dataAt   time.Time // of known.Data
 	epoch    int       // reads begun in an earlier epoch are dropped
-	expired  int       // what was read before it last changed has no age that anybody bears
 	cache    fileCache
 }
 
@@ -127,12 +126,9 @@ func exitText(e warden.Exit) string {
 func (s *LocalSource) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	s.mu.Lock()
-	epoch, expired := s.epoch, s.expired
-	s.mu.Unlock()
 	w, began := s.Warden(), s.Now()
 	s.mu.Lock()
-	data := s.known.Data
+	epoch, data := s.epoch, s.known.Data
 	again := w.Empty || data.State != core.DataPresent || time.Since(s.dataAt) > filesAge
 	s.mu.Unlock()
 	if again { // under a running server it hardly changes, and looking costs a directory
@@ -142,12 +138,9 @@ func (s *LocalSource) read(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch == s.epoch {
-		s.known = l
-		if expired == s.expired {
-			s.at = time.Now()
-		}
+		s.known, s.at = l, time.Now()
 		if again {
-			s.dataAt = time.Now()
+			s.dataAt = s.at
 		}
 	}
 }
@@ -161,14 +154,6 @@ func (s *LocalSource) Invalidate() {
 	s.at = time.Time{} // whatever is old enough otherwise, this is read anew
 	s.cache.forget()
 	s.known = core.Local{Data: core.Data{State: core.DataUnknown, Text: "being read again"}, Instance: core.Instance{State: core.StateUnknown}}
-}
-
-// Expire has the next view read anew, whatever age it would bear: what was awaited has come.
-func (s *LocalSource) Expire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expired++
-	s.at = time.Time{}
 }
 
 func (s *LocalSource) data() core.Data {

@@ -136,6 +136,8 @@ func (s *StoreSource) patience() patience {
 		return patience{wait: peerWaitBusy}
 	case leads && op.Phase == core.PhaseStopping && op.From == s.Self:
 		return patience{wait: peerWaitBusy} // for what the candidate has received
+	case leads && op.Phase == core.PhaseStopping:
+		return patience{peers: ageHeld} // for its own promotion
 	}
 	return patience{peers: ageHeld, own: ageHeld / 2}
 }

@@ -178,7 +178,7 @@ func TestWhileClientsAreHeldNobodyIsAskedInVain(t *testing.T) {
 	lease = put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n2", Term: 2}, lease)
 	op(core.PhaseStopping, "n1", "n2", held)
 	put(t, content, records.KeyLease, core.LeaseRecord{Holder: "n1", Term: 3}, lease)
-	op(core.PhaseStopping, "n3", "n1", held) // the end of its own promotion is told: see LocalSource.Expire
+	op(core.PhaseStopping, "n3", "n1", patience{peers: ageHeld})
 	op(core.PhaseDone, "n3", "n1", patience{wait: peerWait})
 	now.now = core.Instant(time.Second)
 	silent, known := &onePeer{}, &onePeer{known: true, sent: core.Instant(time.Second - 100*time.Millisecond)}

@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// readersRest is how long after writers were let go readers stay where they are: see moves.
-	readersRest = 250 * time.Millisecond
+	// readersStay is for how long after writers have drained readers stay where they are: see moves.
+	readersStay = time.Second
+	// readersRest is for how long after writers were let go they do: what they held up is through then, and the record that says so is
+	// not written yet (endpoint's calmAfter), so that one tells of both.
+	readersRest = 100 * time.Millisecond
 	// writtenEvery is how far apart remembered positions of the primary are, writtenMax how many there are: together
 	// they reach back further than the oldest look at a standby that still counts.
 	writtenEvery = 500 * time.Millisecond
@@ -49,19 +52,21 @@ func (d *decider) lag(s Sight) int64 {
 	return max(0, newest.Sub(s.LSN))
 }
 
-// moves says that the primary moves, with writers held for it. Whom readers are sent to can wait until that is over, as long as
-// all of them are served: the next primary serves them as well, and its clients are waiting for what another RELOAD takes.
+// moves says that the primary moves, with writers held for it. Whom readers are sent to can wait until that is over, unless one of
+// them is known to be out of order: the next primary serves them as well, and its clients are waiting for what another RELOAD takes.
 func (d *decider) moves() bool {
-	h := d.m.Hold
-	until := h.DrainedAt.Add(spared)
+	h, op := d.m.Hold, d.v.Operation
+	until := h.DrainedAt.Add(readersStay)
 	if h.LetGoAt != 0 {
 		until = min(until, h.LetGoAt.Add(readersRest))
 	}
-	unserved := func(name string) bool {
+	wrong := func(name string) bool {
 		s := d.v.sight(name)
-		return s.State == Down || s.Silent || !d.v.isMember(name)
+		next := name == d.v.holder() || op != nil && name == op.To // it may be seen to write before the lease was read
+		return s.State == Down || s.Silent || !d.v.isMember(name) || s.State == Writes && !next
 	}
-	if h.DrainedAt == 0 || h.Ended != "" || d.v.Now >= until || len(d.m.Readers) == 0 || slices.ContainsFunc(d.m.Readers, unserved) {
+	held := len(d.m.Readers) == 0 || d.v.RO.HeldAt != 0
+	if h.DrainedAt == 0 || h.Ended != "" || d.v.Now >= until || held || slices.ContainsFunc(d.m.Readers, wrong) {
 		return false
 	}
 	d.wakeAt(until)

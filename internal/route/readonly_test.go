@@ -139,6 +139,20 @@ func TestReadersStayWhileThePrimaryMoves(t *testing.T) {
 			t.Errorf("%+v", s.p.RO)
 		}
 	})
+	t.Run("nor with one that writes and is not next", func(t *testing.T) {
+		s := moved(t)
+		s.see("n3", Writes, 1100)
+		s.decide()
+		if s.p.RO.Keep {
+			t.Errorf("%+v", s.p.RO)
+		}
+	})
+	t.Run("nor while readers wait", func(t *testing.T) {
+		s := moved(t)
+		s.v.RO.HeldAt = s.v.Now
+		s.decide()
+		s.reads("n3")
+	})
 	t.Run("nor for long", func(t *testing.T) {
 		s := newScene(t)
 		s.decide()
@@ -146,7 +160,7 @@ func TestReadersStayWhileThePrimaryMoves(t *testing.T) {
 		s.decide()
 		s.drained()
 		s.v.Drained = []string{"n2"}
-		s.later(spared - time.Millisecond)
+		s.later(readersStay - time.Millisecond)
 		if !s.p.RO.Keep {
 			t.Errorf("%+v", s.p.RO)
 		}
