@@ -6,7 +6,7 @@ import (
 	"github.com/pgherd/pgherd/internal/core"
 )
 
-// Who moves the primary is not slowed down; who does not is, as long as clients are held.
+// Who moves the primary is not slowed down; who does not is, from when clients are held until the lease has moved.
 func TestWhoLooksOnInAHandover(t *testing.T) {
 	s := core.StoreView{Lease: core.LeaseRecord{Holder: "n1"}}
 	want := func(when string, names ...string) {

@@ -114,7 +114,7 @@ func (a *Agent) sleep(ctx context.Context, wakeAt core.Instant) {
 // looksOn says that a member has no part yet in a handover that holds clients: each of its ticks would take time from those who have.
 func looksOn(s core.StoreView, self string) bool {
 	op := s.Operation
-	return op.Active() && op.Kind == core.OpSwitchover && op.Phase != core.PhaseRequested && s.Lease.Holder == op.From && self != op.From && self != op.To
+	return op.Holds() && s.Lease.Holder == op.From && self != op.From && self != op.To
 }
 
 // poke wakes the loop; many pokes make one tick.

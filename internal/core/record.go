@@ -337,6 +337,11 @@ func (o *Operation) Active() bool {
 	return o != nil && o.Phase != PhaseDone && o.Phase != PhaseAborted && o.Phase != PhaseScheduled
 }
 
+// Holds says that it is a switchover that has clients held, or has had until the lease moved.
+func (o *Operation) Holds() bool {
+	return o.Active() && o.Kind == OpSwitchover && o.Phase != PhaseRequested
+}
+
 // Request kinds.
 const (
 	RequestReinit  = "reinit"

@@ -10,7 +10,7 @@ import (
 // asked is the operation that wants clients held now, nil when none does.
 func (v View) asked() *core.Operation {
 	op := v.Operation
-	if !op.Active() || op.Kind != core.OpSwitchover || op.Phase == core.PhaseRequested {
+	if !op.Holds() {
 		return nil
 	}
 	if op.Term != v.Lease.Term || op.From != v.holder() {

@@ -44,7 +44,7 @@ const spared = time.Second
 // postmaster has to make, and to wait for.
 func (d *decider) spare(asked *core.Operation) {
 	op, until := d.v.Operation, d.m.TermAt.Add(spared)
-	if !op.Active() || op.Kind != core.OpSwitchover || op.Phase == core.PhaseRequested {
+	if !op.Holds() {
 		return
 	}
 	moved := op.To == d.v.holder() && d.v.Now < until
