@@ -14,7 +14,7 @@ import (
 // backend is what the API may ask of this agent.
 func (a *Agent) backend() api.Backend {
 	b := api.Backend{
-		Name: a.o.Config.Name, Config: a.o.Config, Store: a.records, PKI: a.pki, Journal: a.journal, Log: a.o.Log,
+		Name: a.o.Config.Name, Config: a.o.Config, Store: a.records, PKI: a.pki, Journal: a.journal, Log: a.o.Log, Decision: decision,
 		Health: a.health, Believed: a.believed, Metrics: a.metrics.Handler(), Snapshot: a.measures,
 		Status: a.status, Members: a.statuses, Peers: a.peers, Vouch: a.vouch, Kept: a.kept.view, Boot: warden.BootNow, Look: a.poke,
 		RecoveryAnswer: a.recoveryAnswer, Recover: a.recover, Retire: a.retire,

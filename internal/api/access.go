@@ -215,7 +215,7 @@ func accessRecords(snapshot store.Snapshot) map[string]accessRecord {
 func (s *Server) forgetAccess(ctx context.Context, snapshot store.Snapshot) {
 	for id, record := range accessRecords(snapshot) {
 		if s.b.Now().Sub(record.Expires) > tokenKept {
-			_ = s.delete(ctx, accessPrefix+id, snapshot.Entries[accessPrefix+id].Revision)
+			s.tidy(ctx, accessPrefix+id, snapshot.Entries[accessPrefix+id].Revision)
 		}
 	}
 }

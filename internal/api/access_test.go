@@ -3,18 +3,22 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pgherd/pgherd/internal/health"
 	"github.com/pgherd/pgherd/internal/pki"
+	"github.com/pgherd/pgherd/internal/ui"
 )
 
 func setTLS(c *Client, config *tls.Config) {
@@ -28,8 +32,6 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const refusedByTLS, asMember, asAdmin, asOperator, asViewer, asAnybody = 0, 1, 2, 3, 4, 5
-	const forMembers, forAdmins, forOperators, forViewers, forAll = asMember, asAdmin, asOperator, asViewer, asAnybody
 	callers := map[string]struct {
 		client *Client
 		is     int
@@ -46,43 +48,111 @@ func TestAccess(t *testing.T) {
 		"admin's token":      {f.bearer(RoleAdmin), asAdmin},
 		"wrong CA":           {f.remote(pair(t, stranger, "n2")), refusedByTLS},
 		"expired":            {f.remote(pairFrom(t, f.ca, "n2", time.Now().Add(-48*time.Hour))), refusedByTLS},
-	}
-	routes := map[string]int{ // who may ask
-		"GET /v1/member": forMembers, "POST /v1/vouch": forMembers, "POST /v1/tokens": forMembers, "POST /v1/viewers": forMembers,
-		"GET " + RecoveryPath: forMembers, "POST " + RecoveryPath: forMembers, "POST " + RetirePath: forMembers,
-		"POST " + AccessPath: forMembers, "GET " + AccessPath: forMembers, "DELETE " + AccessPath + "/x": forMembers,
-
-		"GET /v1/status": forViewers, "GET /v1/endpoints": forViewers, "GET /v1/explain": forViewers, "GET /v1/whatif": forViewers, "GET /v1/events": forViewers,
-		"GET /v1/operations/current": forViewers, "GET /v1/forks": forViewers, "GET " + MetricsPath: forViewers, "GET " + AccessPath + "/self": forViewers,
-
-		"POST /v1/operations": forOperators, "DELETE /v1/operations/current": forOperators, "POST /v1/members/n2/requests": forOperators,
-		"PUT /v1/members/n9/drain": forOperators, "DELETE /v1/members/n9/drain": forOperators, "POST /v1/pause": forOperators, "DELETE /v1/pause": forOperators,
-
-		"GET /v1/spec": forAdmins, "PUT /v1/spec": forAdmins, "DELETE /v1/members/n9": forAdmins, "DELETE /v1/poolers/x": forAdmins,
-		"GET /v1/members/n1/forks/x": forAdmins, "DELETE /v1/members/n1/forks/x": forAdmins,
-
-		"POST /v1/join": forAll, "GET /v1/nothing": forAll, "PATCH /v1/status": forAll,
+		"expired viewer":     {f.remote(viewerPairFrom(t, f.ca, "n2", time.Now().Add(-48*time.Hour))), refusedByTLS},
 	}
 	for name, caller := range callers {
-		for route, who := range routes {
-			method, path, _ := strings.Cut(route, " ")
-			var out any
-			err := caller.client.call(context.Background(), method, path, nil, &out)
-			var p *Problem
-			isProblem := errors.As(err, &p)
-			forbidden := isProblem && p.Code == CodeForbidden
+		for route, who := range whoMay {
+			status, code, err := try(caller.client, route)
+			forbidden := status == http.StatusForbidden && (code == CodeForbidden || code == CodePoolerUnknown)
 			switch {
 			case caller.is == refusedByTLS:
-				if err == nil || isProblem {
-					t.Errorf("%s as %s: got past TLS: %v", route, name, err)
+				if err == nil {
+					t.Errorf("%s as %s: got past TLS: %d", route, name, status)
+				}
+			case err != nil:
+				t.Errorf("%s as %s: %v", route, name, err)
+			case who == forPoolers:
+				if wants := map[bool]string{true: CodePoolerUnknown, false: CodeForbidden}[name == "pooler"]; code != wants { // it is not registered
+					t.Errorf("%s as %s: %d %s", route, name, status, code)
 				}
 			case forbidden != (caller.is > who):
-				t.Errorf("%s as %s: %v", route, name, err)
-			case err != nil && !isProblem:
-				t.Errorf("%s as %s: %v", route, name, err)
+				t.Errorf("%s as %s: %d %s", route, name, status, code)
 			}
 		}
 	}
+}
+
+// Who a caller is, and whom a route is for.
+const (
+	refusedByTLS = iota
+	asMember
+	asAdmin
+	asOperator
+	asViewer
+	asAnybody
+	forPoolers
+
+	forMembers, forAdmins, forOperators, forViewers, forAll = asMember, asAdmin, asOperator, asViewer, asAnybody
+)
+
+// whoMay ask each route. What is no route is for all: everybody is told so.
+var whoMay = map[string]int{
+	"GET /v1/member": forMembers, "POST /v1/vouch": forMembers, "POST /v1/tokens": forMembers, "POST /v1/viewers": forMembers,
+	"GET " + RecoveryPath: forMembers, "POST " + RecoveryPath: forMembers, "POST " + RetirePath: forMembers,
+	"POST " + AccessPath: forMembers, "GET " + AccessPath: forMembers, "DELETE " + AccessPath + "/{id}": forMembers,
+	"PUT /v1/poolers/{name}": forMembers,
+
+	"GET /v1/status": forViewers, "GET /v1/endpoints": forViewers, "GET /v1/explain": forViewers, "GET /v1/whatif": forViewers, "GET /v1/events": forViewers,
+	"GET /v1/operations/current": forViewers, "GET /v1/operations/{id}": forViewers, "GET /v1/forks": forViewers, "GET " + AccessPath + "/self": forViewers,
+	"GET " + MetricsPath: forViewers, "GET " + LogPath: forViewers, "GET " + WatchPath: forViewers, "GET " + LivePath: forViewers,
+	"GET " + NodePath: forViewers, "GET " + ClusterPath: forViewers, "GET " + HistoryPath: forViewers,
+
+	"POST /v1/operations": forOperators, "DELETE /v1/operations/current": forOperators, "POST /v1/members/{name}/requests": forOperators,
+	"PUT /v1/members/{name}/drain": forOperators, "DELETE /v1/members/{name}/drain": forOperators, "POST /v1/pause": forOperators, "DELETE /v1/pause": forOperators,
+	"PUT " + LogPath: forOperators,
+
+	"GET /v1/spec": forAdmins, "PUT /v1/spec": forAdmins, "DELETE /v1/members/{name}": forAdmins, "DELETE /v1/poolers/{name}": forAdmins,
+	"GET /v1/members/{name}/forks/{id}": forAdmins, "DELETE /v1/members/{name}/forks/{id}": forAdmins,
+
+	"GET " + PoolerStatePath: forPoolers, "PUT " + PoolerRecordPath: forPoolers, "DELETE " + PoolerRecordPath: forPoolers,
+	"POST " + PoolerRenewPath: forPoolers, "GET " + PoolerWatchPath: forPoolers,
+
+	"POST " + JoinPath: forAll, "POST " + PoolerJoinPath: forAll, "GET " + OpenAPIPath: forAll, "GET " + ui.Path: forAll,
+	"/": forAll, "PATCH /v1/status": forAll, "GET /v1/nothing": forAll,
+}
+
+// TestAccessTriesEachRoute: whoever adds a route says here whom it is for, and it is tried as each kind of caller.
+func TestAccessTriesEachRoute(t *testing.T) {
+	there := newFixture(t).s.router().patterns
+	for _, pattern := range there {
+		_, path, _ := strings.Cut(pattern, " ")
+		if slices.Contains(health.Paths(), strings.TrimSuffix(path, "{$}")) { // yes or no, for all: TestHealth
+			continue
+		}
+		if _, ok := whoMay[pattern]; !ok {
+			t.Errorf("nothing says who may ask %s", pattern)
+		}
+	}
+	for pattern := range whoMay {
+		if !slices.Contains(there, pattern) && pattern != "PATCH /v1/status" && pattern != "GET /v1/nothing" {
+			t.Errorf("%s is no route", pattern)
+		}
+	}
+}
+
+// try asks and does not read what is a stream. code is a problem's.
+func try(c *Client, route string) (status int, code string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	method, path, ok := strings.Cut(route, " ")
+	if !ok {
+		method, path = http.MethodGet, route
+	}
+	path = strings.NewReplacer("{name}", "n9", "{id}", "x").Replace(path)
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	var p Problem
+	if answer.Header.Get("Content-Type") == "application/problem+json" {
+		err = json.NewDecoder(answer.Body).Decode(&p)
+	}
+	return answer.StatusCode, p.Code, err
 }
 
 func pair(t *testing.T, ca *pki.CA, name string) *tls.Config {
@@ -108,11 +178,16 @@ func clientPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
 
 func viewerPair(t *testing.T, ca *pki.CA, name string) *tls.Config {
 	t.Helper()
+	return viewerPairFrom(t, ca, name, time.Now())
+}
+
+func viewerPairFrom(t *testing.T, ca *pki.CA, name string, from time.Time) *tls.Config {
+	t.Helper()
 	key, csr, err := pki.NewKeyAndCSR(name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.SignViewer(csr, name, time.Now(), time.Hour)
+	cert, err := ca.SignViewer(csr, name, from, time.Hour)
 	return keyPair(t, cert, key, err)
 }
 

@@ -34,6 +34,9 @@ type Backend struct {
 	Journal *journal.Journal
 	Log     *slog.Logger
 
+	// Decision is an entry of the journal as people are shown it; nil: they are not.
+	Decision func(journal.Entry) peer.Decision
+
 	// Status is what this member says of itself, from memory: it is asked once a
 	// second by each other member.
 	Status func() peer.Status

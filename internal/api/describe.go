@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/patroni"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/rebuild"
@@ -29,7 +30,8 @@ type described struct {
 	does    string
 	in, out any
 	query   []parameter
-	stream  bool // server-sent events: Out is the data of each
+	stream  bool  // server-sent events: Out is the data of each
+	also    []any // or one of these
 }
 
 type parameter struct {
@@ -50,8 +52,13 @@ var description = map[string]described{
 	"GET " + WatchPath: {does: "The endpoints' answer, again whenever it changes; Last-Event-ID goes on where a stream ended", out: Endpoints{}, stream: true,
 		query: []parameter{{"fresh", "1: the first event waits until every member was asked after this request, or is silent", false}}},
 
+	"GET " + LivePath: {does: "For people who look: `status` (ClusterStatus) with each tick, `event` (JournalEvent) as it is written down, `decision` (Decided) whenever a member decides something else",
+		out: ClusterStatus{}, stream: true, also: []any{journal.Event{}, Decided{}},
+		query: []parameter{{"local", "1: only this member's events", false}, {"decisions", "1: with local, this member's decisions too", false}}},
+
 	"POST /v1/operations":              {does: "Begin a switchover, restart or failover; its id is followed in operations/current and in the events", in: OperationRequest{}, out: core.Operation{}},
 	"GET /v1/operations/current":       {does: "The operation that is under way, or was last", out: core.Operation{}},
+	"GET /v1/operations/{id}":          {does: "What became of a change: its id is in the answer to it, and in that answer's Location", out: Outcome{}},
 	"DELETE /v1/operations/current":    {does: "Take back what is planned", out: Accepted{}},
 	"PUT /v1/members/{name}/drain":     {does: "Take a member out of service", out: Accepted{}},
 	"DELETE /v1/members/{name}/drain":  {does: "Put it back", out: Accepted{}},
@@ -72,7 +79,10 @@ var description = map[string]described{
 	"DELETE " + AccessPath + "/{id}": {does: "Revoke one", out: Accepted{}},
 	"POST /v1/tokens":                {does: "Make a join token", in: TokenRequest{}, out: TokenAnswer{}},
 	"POST /v1/viewers":               {does: "Make a viewer's certificate", in: ViewerRequest{}, out: ViewerAnswer{}},
-	"POST /v1/join":                  {does: "Become a member, by a join token", in: JoinRequest{}, out: JoinAnswer{}},
+	"POST " + JoinPath:               {does: "Become a member, by a join token", in: JoinRequest{}, out: JoinAnswer{}},
+	"POST " + PoolerJoinPath:         {does: "Become a host that only pools, by a token for that", in: PoolerJoinRequest{}, out: PoolerJoinAnswer{}},
+	"PUT /v1/poolers/{name}":         {does: "Take a host in again whose registration a rebuilt store has lost", in: PoolerAdmission{}, out: Accepted{}},
+	"DELETE /v1/poolers/{name}":      {does: "Remove a host that only pools, for good", out: Accepted{}},
 
 	"GET " + LogPath: {does: "The level of this member's log", out: LogLevel{}},
 	"PUT " + LogPath: {does: "Change it, until the agent ends: debug, info, warn or error", in: LogLevel{}, out: LogLevel{}},
@@ -85,4 +95,11 @@ var description = map[string]described{
 	"POST /v1/vouch":       {does: "A primary that has lost the store asks for the others' word", in: core.Vouch{}, out: Accepted{}},
 	"GET " + RecoveryPath:  {does: "What a member could rebuild a lost store with", out: rebuild.Answer{}},
 	"POST " + RecoveryPath: {does: "Judge a lost store, or rebuild it", in: rebuild.Question{}, out: rebuild.Verdict{}},
+	"POST " + RetirePath:   {does: "A member is asked to leave its share of a store that was given up", in: RetireRequest{}, out: Accepted{}},
+
+	"GET " + PoolerStatePath:     {does: "What the endpoints of a host that only pools go by", out: core.StoreView{}},
+	"PUT " + PoolerRecordPath:    {does: "Such a host says how its endpoints are", in: PoolerChange{}, out: PoolerWritten{}},
+	"DELETE " + PoolerRecordPath: {does: "It runs no endpoints for now", out: Accepted{}, query: []parameter{{"expect", "the record's revision", true}}},
+	"POST " + PoolerRenewPath:    {does: "Its certificate anew", in: PoolerRenewRequest{}, out: PoolerRenewed{}},
+	"GET " + PoolerWatchPath:     {does: "Says, and no more, that the state has changed", out: "", stream: true},
 }

@@ -23,7 +23,7 @@ func (s *Server) putDrain(r *http.Request, by string) (any, error) {
 	}
 	op := core.Operation{}
 	if leader(v) == name { // refused before anything is written
-		if op, err = newOperation(v, s.b.Members(), OperationRequest{Kind: core.OpSwitchover}); err != nil {
+		if op, err = newOperation(v, s.b.Members(), OperationRequest{Kind: core.OpSwitchover}, changeID(r.Context())); err != nil {
 			return nil, err
 		}
 	}
@@ -37,7 +37,7 @@ func (s *Server) putDrain(r *http.Request, by string) (any, error) {
 		return Accepted{Text: name + " is drained: it has no role and no readers until `pgherd undrain " + name + "`"}, nil
 	}
 	op.By = by
-	return Accepted{ID: op.ID, Text: name + " is drained, and hands over"}, s.put(r.Context(), records.KeyOperation, op, v.OperationRevision)
+	return Accepted{Kind: op.Kind, Text: name + " is drained, and hands over"}, s.put(r.Context(), records.KeyOperation, op, v.OperationRevision)
 }
 
 // checkDrain: somebody who may lead is left, and a strict cluster can go on committing.

@@ -162,5 +162,5 @@ func (s *Server) deleteFork(r *http.Request, by string) (any, error) {
 		return nil, err
 	}
 	s.b.Log.Info("a fork is to be removed", "member", name, "fork", id, "by", by)
-	return Accepted{ID: name + "/" + id, Text: "removal of " + name + "/" + id + " is requested"}, nil
+	return Accepted{Text: "removal of " + name + "/" + id + " is requested"}, nil
 }

@@ -11,7 +11,7 @@ import (
 
 // healthRoutes are what load balancers ask: 200 or 503 and no word more, for anybody, as whoever may connect to
 // PostgreSQL can find out as much; who is known as a viewer gets Patroni's document with it, as Patroni gives everybody. A query that cannot be read is 400: no load balancer takes that for a yes.
-func (s *Server) healthRoutes(mux *http.ServeMux) {
+func (s *Server) healthRoutes(mux *router) {
 	for _, path := range health.Paths() {
 		pattern := path
 		if path == "/" {

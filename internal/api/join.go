@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/pki"
 	"github.com/pgherd/pgherd/internal/spec"
@@ -20,6 +22,9 @@ const (
 	probeTimeout = 3 * time.Second
 	ordinalTries = 8
 )
+
+// JoinPath is where a member joins, by a join token.
+const JoinPath = "/v1/join"
 
 // joining is one join on its way through the checks.
 type joining struct {
@@ -39,7 +44,7 @@ func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
 	if err := body(r, &j.JoinRequest); err != nil {
 		return nil, err
 	}
-	if err := j.recognise(r.Context()); err != nil {
+	if err := j.recognise(r); err != nil {
 		return nil, err
 	}
 	select {
@@ -51,12 +56,38 @@ func (s *Server) postJoin(r *http.Request, _ string) (any, error) {
 	if err := j.check(r.Context()); err != nil {
 		return nil, err
 	}
-	return j.admit(r.Context())
+	answer, err := j.admit(r.Context())
+	j.tellOf("member", err)
+	return answer, err
 }
 
-// recognise parses the token and reads the records. Malformed tokens, and those of
+// tellOf writes the join into the audit, and one that spent its token for nothing.
+func (j *joining) tellOf(what string, err error) {
+	e := journal.Event{Code: journal.EventAudit, Severity: core.Info, Text: fmt.Sprintf("join token %s: %s %s at %s joined", j.token.ID, what, j.Name, j.Address)}
+	if err != nil {
+		if p := asProblem(err); p.Code != CodeTokenSpent && p.Code != CodeUnknownOutcome {
+			return // refused: nothing was changed
+		}
+		e.Severity, e.Text = core.Warning, fmt.Sprintf("join token %s: the join of %s %s at %s failed: %v", j.token.ID, what, j.Name, j.Address, err)
+	}
+	j.tell(e)
+}
+
+// recognise knows the token, or counts its address among those that guess.
+func (j *joining) recognise(r *http.Request) error {
+	if j.strangers.tooMany(r) {
+		return errTooMany
+	}
+	err := j.judge(r.Context())
+	if err != nil && asProblem(err).Status == http.StatusForbidden { // not when the store could not be asked
+		j.strangers.refused(r)
+	}
+	return err
+}
+
+// judge parses the token and reads the records. Malformed tokens, and those of
 // another cluster, do not even cost a read; wrong ones cost only that.
-func (j *joining) recognise(ctx context.Context) (err error) {
+func (j *joining) judge(ctx context.Context) (err error) {
 	if j.token, err = pki.ParseToken(j.Token); err != nil {
 		return tokenProblem(err)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -18,10 +19,10 @@ const (
 	strangersKnown = 4096
 )
 
-// strangers counts tokens that were refused, by address.
+// strangers counts tokens that were refused, for access and for joins, by address.
 type strangers struct {
 	mu    sync.Mutex
-	known map[string]*rate.Limiter
+	known map[netip.Prefix]*rate.Limiter
 }
 
 // tooMany says that this address has used up its refusals.
@@ -39,21 +40,55 @@ func (s *strangers) refused(r *http.Request) {
 
 // of gives nothing for the unix socket: the kernel says who is there.
 func (s *strangers) of(r *http.Request) *rate.Limiter {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+	host, ok := home(r.RemoteAddr)
+	if !ok {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.known[host]
 	if !ok {
-		if len(s.known) >= strangersKnown || s.known == nil {
-			s.known = map[string]*rate.Limiter{} // a flood from everywhere: begin anew rather than keep each
-		}
+		s.makeRoom()
 		l = rate.NewLimiter(refusedEvery, refusedBurst)
 		s.known[host] = l
 	}
 	return l
+}
+
+// home is whose address it is: of IPv6 the /64, which one machine may have to itself.
+func home(remote string) (netip.Prefix, bool) {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	addr, bits := at.Addr().Unmap().WithZone(""), 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, err := addr.Prefix(bits)
+	return p, err == nil
+}
+
+// makeRoom forgets who has not been refused for a while. In a flood from everywhere that is nobody: then any one goes, so that
+// who guesses is not forgotten with all others.
+func (s *strangers) makeRoom() {
+	if s.known == nil {
+		s.known = map[netip.Prefix]*rate.Limiter{}
+	}
+	if len(s.known) < strangersKnown {
+		return
+	}
+	for host, l := range s.known {
+		if l.Tokens() >= refusedBurst {
+			delete(s.known, host)
+		}
+	}
+	for host := range s.known {
+		if len(s.known) < strangersKnown {
+			return
+		}
+		delete(s.known, host)
+	}
 }
 
 var errTooMany = refuse(http.StatusTooManyRequests, "too_many_requests", "wait a moment; `pgherd access create` makes a token that is good", "too many requests from this address were refused")

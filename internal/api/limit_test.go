@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgherd/pgherd/internal/pki"
 )
 
 // Who guesses tokens is soon not listened to any more; a good token from elsewhere, and any certificate, is.
@@ -87,35 +89,59 @@ func TestCrowdIsKeptOut(t *testing.T) {
 	}
 }
 
-// Each change has an entry that says who asked for it; looking, checking and being refused has none. No secret is in it.
-func TestChangesAreAudited(t *testing.T) {
+// Who guesses join tokens is told no more than who guesses those for access; a store that is silent is nobody's guess.
+func TestTooManyJoinTokens(t *testing.T) {
 	f := newFixture(t)
-	ctx, c := context.Background(), f.as(f.access(RoleOperator, time.Hour).Token)
-	before := len(f.b.Journal.Events(0))
-	if _, err := c.Status(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Drain(ctx, "n3", false); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Remove(ctx, "n3"); err == nil {
-		t.Fatal("an operator removed a member")
-	}
-	token, err := f.local().Token(ctx, time.Hour, false)
+	bad, _, err := pki.NewToken(f.ca.Fingerprint(), time.Now(), time.Hour, tokenMember)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A word that this route does not know hides nothing.
-	if err := c.call(ctx, http.MethodPost, "/v1/pause?dry_run=1", nil, &Accepted{}); err != nil {
-		t.Fatal(err)
+	join := func(token string) int {
+		_, err := f.remote(nil).Join(context.Background(), f.joiner("n4", token))
+		if err == nil {
+			return http.StatusOK
+		}
+		return asProblem(err).Status
 	}
-	var said []string
-	for _, e := range f.b.Journal.Events(0)[before:] {
-		said = append(said, e.Code+": "+e.Text)
+	judged := 0
+	for join(bad) == http.StatusForbidden && judged < 10*refusedBurst {
+		judged++
 	}
-	all := strings.Join(said, "\n")
-	if len(said) != 3 || !strings.Contains(said[2], "POST /v1/pause") || !strings.Contains(said[0], "audit: ") || !strings.Contains(said[0], "PUT /v1/members/n3/drain") || !strings.Contains(said[0], "(token ") ||
-		!strings.Contains(said[1], "join token "+token.ID) || strings.Contains(all, token.Token) {
-		t.Errorf("%s", all)
+	if judged < refusedBurst || judged > 2*refusedBurst {
+		t.Errorf("%d guesses were judged, want about %d", judged, refusedBurst)
+	}
+	if got := join("x"); got != http.StatusTooManyRequests {
+		t.Errorf("a malformed one after that: %d, want 429", got)
+	}
+}
+
+// A flood from everywhere does not make one address's refusals forgotten, and one machine's many addresses are one.
+func TestStrangersAreKeptApart(t *testing.T) {
+	s := &strangers{}
+	from := func(address string) *http.Request { return &http.Request{RemoteAddr: address} }
+	guesser := from("192.0.2.1:1000")
+	for range refusedBurst {
+		s.refused(guesser)
+	}
+	if !s.tooMany(guesser) {
+		t.Fatal("the guesser is listened to")
+	}
+	for i := range 3 * strangersKnown { // each was refused nothing: they go first
+		s.tooMany(from(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255)))
+	}
+	if len(s.known) > strangersKnown {
+		t.Errorf("%d are kept", len(s.known))
+	}
+	if !s.tooMany(guesser) {
+		t.Error("who looked once made the guesser's refusals forgotten")
+	}
+	for i := range refusedBurst {
+		s.refused(from(fmt.Sprintf("[2001:db8::%x]:1", i+1)))
+	}
+	if !s.tooMany(from("[2001:db8::ffff]:1")) || s.tooMany(from("[2001:db8:0:1::1]:1")) {
+		t.Error("addresses of one /64 are not one, or those of two are")
+	}
+	if s.tooMany(from("@")) { // the unix socket
+		t.Error("a local caller is counted")
 	}
 }

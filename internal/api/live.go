@@ -10,18 +10,27 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
 )
 
 // LivePath answers with a stream of server-sent events for people who look: `event` for each journal.Event of
-// this cluster as soon as it is written down by its member, and `status`, a whole ClusterStatus, with each tick of its loop, so at least once a
-// second. With ?local=1, which is what members ask each other, only the events of this member. Nothing is kept for who comes back: the newest status says all.
+// this cluster as soon as it is written down by its member, `decision`, a Decided, whenever a member decides something else than before
+// (renewals aside), and for each member once when somebody comes, and `status`, a whole ClusterStatus, with each tick of its loop, so at least once a
+// second. With ?local=1, which is what members ask each other, only the events of this member, and with decisions=1 its decisions. Nothing is kept for who comes back: the newest status says all.
 const LivePath = "/v1/watch/status"
 
 // Names of its events.
 const (
-	LiveStatus = "status"
-	LiveEvent  = "event"
+	LiveStatus   = "status"
+	LiveEvent    = "event"
+	LiveDecision = "decision"
 )
+
+// Decided is one member's decision as it was made: what it does and why, or why it does nothing.
+type Decided struct {
+	Member   string        `json:"member"`
+	Decision peer.Decision `json:"decision"`
+}
 
 const liveMax = 32 // at once, of one member
 
@@ -39,7 +48,7 @@ func newLive() *live { return &live{watchers: watchers{}, woken: make(chan struc
 func (l *live) join(as audience) (*watcher, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || as == people && len(l.watchers) >= liveMax {
+	if l.closed || as&people != 0 && len(l.watchers) >= liveMax {
 		return nil, refuse(http.StatusServiceUnavailable, "too_many_watchers", "look at another member", "this member's agent is stopping, or %d look already", liveMax)
 	}
 	w := l.watchers.add(as)
@@ -67,7 +76,7 @@ func (l *live) watched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, as := range l.watchers {
-		if as == people {
+		if as&people != 0 {
 			return true
 		}
 	}
@@ -113,17 +122,25 @@ func (s *Server) followStatus(ctx context.Context) {
 	if s.b.Journal == nil {
 		return
 	}
-	for {
+	var told uint64
+	for came := false; ; {
 		changed := s.b.Journal.Changed()
+		e, ok := s.b.Journal.Current()
 		var others []core.MemberRecord
-		if e, ok := s.b.Journal.Current(); ok && s.live.watched() {
+		if ok && s.live.watched() {
 			s.live.send(LiveStatus, s.statusOf(e.View.Store), people)
 			others = e.View.Store.Members
+		}
+		if n := s.b.Journal.Decisions(); ok && s.b.Decision != nil && (came || n != told) {
+			told = n
+			s.live.send(LiveDecision, Decided{s.b.Name, s.b.Decision(e)}, people|deciding)
 		}
 		s.keepRelays(ctx, others)
 		select {
 		case <-changed:
+			came = false
 		case <-s.live.woken:
+			came = true
 		case <-ctx.Done():
 			return
 		}
@@ -143,6 +160,9 @@ func (s *Server) getLive(w http.ResponseWriter, r *http.Request) {
 	as := people
 	if r.URL.Query().Has("local") {
 		as = members
+		if r.URL.Query().Has("decisions") {
+			as |= deciding
+		}
 	}
 	watcher, err := s.live.join(as)
 	if err != nil {

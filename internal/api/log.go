@@ -10,13 +10,6 @@ type LogLevel struct {
 	Level string `json:"level"`
 }
 
-func (s *Server) logRoutes(mux *http.ServeMux) {
-	for method, f := range map[string]answer{http.MethodGet: s.getLog, http.MethodPut: s.putLog} {
-		pattern := method + " " + LogPath
-		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), s.audited(pattern, f)))
-	}
-}
-
 func (s *Server) getLog(*http.Request, string) (any, error) {
 	if s.b.LogLevel == nil {
 		return nil, errNoLogLevel()

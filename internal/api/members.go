@@ -34,11 +34,11 @@ func (s *Server) postRequest(r *http.Request, by string) (any, error) {
 }
 
 func (s *Server) writeRequest(ctx context.Context, name, kind, by string) (any, error) {
-	record := core.Request{ID: newID(), Kind: kind, Phase: core.PhaseRequested, By: by}
+	record := core.Request{ID: changeID(ctx), Kind: kind, Phase: core.PhaseRequested, By: by}
 	if err := s.put(ctx, records.RequestPrefix+name, record, 0); err != nil {
 		return nil, err
 	}
-	return Accepted{ID: record.ID, Text: kind + " of " + name + " is requested"}, nil
+	return Accepted{Kind: kind, Text: kind + " of " + name + " is requested"}, nil
 }
 
 func checkRequest(v core.StoreView, name, kind string) error {

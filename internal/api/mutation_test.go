@@ -101,7 +101,7 @@ func TestDrain(t *testing.T) {
 	f := newFixture(t)
 	ctx, c := context.Background(), f.local()
 	a, err := c.Drain(ctx, "n2", false)
-	if err != nil || a.ID != "" {
+	if err != nil || a.Kind != "" {
 		t.Fatalf("a standby: %+v %v", a, err)
 	}
 	s, err := f.store.Snapshot(ctx)
@@ -117,7 +117,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s has tags %+v", m.Name, m.Tags)
 		}
 	}
-	if a, err = c.Drain(ctx, "n1", false); err != nil || a.ID == "" {
+	if a, err = c.Drain(ctx, "n1", false); err != nil || a.Kind != core.OpSwitchover {
 		t.Fatalf("the primary: %+v %v", a, err)
 	}
 	var op core.Operation
@@ -146,7 +146,7 @@ func TestCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := c.Cancel(ctx); err != nil || a.ID != op.ID {
+	if a, err := c.Cancel(ctx); err != nil || a.ID == op.ID || !strings.Contains(a.Text, op.ID) {
 		t.Errorf("%+v %v", a, err)
 	}
 	if _, err := c.Begin(ctx, OperationRequest{Kind: "switchover"}); err != nil {

@@ -32,7 +32,7 @@ func (s *Server) postOperation(r *http.Request, by string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	op, err := newOperation(v, s.b.Members(), request)
+	op, err := newOperation(v, s.b.Members(), request, changeID(r.Context()))
 	if err == nil {
 		err = schedule(&op, request.At, s.b.Now())
 	}
@@ -56,9 +56,9 @@ func (s *Server) getOperation(r *http.Request, _ string) (any, error) {
 
 // newOperation refuses what cannot be begun. What may change until it is driven
 // (is the candidate close enough?) is the loop's to judge.
-func newOperation(v core.StoreView, known map[string]peer.Status, request OperationRequest) (core.Operation, error) {
+func newOperation(v core.StoreView, known map[string]peer.Status, request OperationRequest, id string) (core.Operation, error) {
 	op := core.Operation{
-		ID: newID(), Kind: request.Kind, To: request.To, Queue: request.Queue, Pending: request.Pending,
+		ID: id, Kind: request.Kind, To: request.To, Queue: request.Queue, Pending: request.Pending,
 		Force: request.Force, Phase: core.PhaseRequested, TimeoutMS: request.TimeoutMS,
 		MaxWaitMS: request.MaxWaitMS, DryRun: request.DryRun, Rolling: request.Rolling,
 	}
@@ -141,7 +141,7 @@ func (s *Server) deleteOperation(r *http.Request, by string) (any, error) {
 	}
 	op := *v.Operation
 	op.Phase, op.Text = core.PhaseAborted, "taken back by "+by
-	return Accepted{ID: op.ID, Text: "the " + op.Kind + " that was planned is taken back"}, s.put(r.Context(), records.KeyOperation, op, v.OperationRevision)
+	return Accepted{Text: "the " + op.Kind + " that was planned (" + op.ID + ") is taken back"}, s.put(r.Context(), records.KeyOperation, op, v.OperationRevision)
 }
 
 func checkSwitchover(v core.StoreView, op *core.Operation) error {

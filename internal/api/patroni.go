@@ -16,11 +16,11 @@ const (
 	HistoryPath = "/history"
 )
 
-func (s *Server) patroniRoutes(mux *http.ServeMux) {
+func (s *Server) patroniRoutes(mux *router) {
 	mux.HandleFunc(http.MethodGet+" "+MetricsPath, s.getMetrics)
 	for path, f := range map[string]answer{NodePath: s.getNode, ClusterPath: s.getCluster, HistoryPath: s.getHistory} {
 		pattern := http.MethodGet + " " + path
-		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), f))
+		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), pattern, f))
 	}
 }
 

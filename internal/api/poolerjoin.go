@@ -14,6 +14,9 @@ import (
 	"github.com/pgherd/pgherd/internal/store/records"
 )
 
+// PoolerJoinPath is where a host joins that only pools, by a token for that.
+const PoolerJoinPath = "/v1/poolers/join"
+
 // PoolerJoinRequest is the body of POST /v1/poolers/join.
 type PoolerJoinRequest struct {
 	Token   string `json:"token"`
@@ -37,7 +40,7 @@ func (s *Server) postPoolerJoin(r *http.Request, _ string) (any, error) {
 		return nil, err
 	}
 	j := &joining{Server: s, prefix: records.PoolerTokenPrefix, JoinRequest: JoinRequest{Token: request.Token, Name: request.Name, Address: request.Address, CSR: request.CSR}}
-	if err := j.recognise(r.Context()); err != nil {
+	if err := j.recognise(r); err != nil {
 		return nil, err
 	}
 	for _, check := range []func(context.Context) error{j.checkName, j.checkPoolerAddress} {
@@ -45,7 +48,9 @@ func (s *Server) postPoolerJoin(r *http.Request, _ string) (any, error) {
 			return nil, err
 		}
 	}
-	return j.admitPooler(r.Context())
+	answer, err := j.admitPooler(r.Context())
+	j.tellOf("pooler host", err)
+	return answer, err
 }
 
 // checkPoolerAddress: the address is in the certificate, so a name by which members are known would let the host pass

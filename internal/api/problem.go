@@ -19,6 +19,9 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	Hint   string `json:"hint,omitempty"`
 	Code   string `json:"code"`
+
+	// Instance is where the outcome of what was asked for can be looked up, where it is not known that nothing was changed.
+	Instance string `json:"instance,omitempty"`
 }
 
 // Codes that commands tell apart. Others are stable too, and stand where they are made.

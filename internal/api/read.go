@@ -63,13 +63,22 @@ func (s *Server) put(ctx context.Context, key string, record any, expect int64) 
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	_, err := records.Put(ctx, s.b.Store, key, record, expect)
-	return writeProblem(err)
+	return written(ctx, err)
 }
 
 func (s *Server) delete(ctx context.Context, key string, expect int64) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return writeProblem(s.b.Store.Delete(ctx, key, expect))
+	return written(ctx, s.b.Store.Delete(ctx, key, expect))
+}
+
+// tidy deletes what nothing depends on: it is no part of the change on whose way it is found.
+func (s *Server) tidy(ctx context.Context, key string, expect int64) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := s.b.Store.Delete(ctx, key, expect); err != nil {
+		s.b.Log.Debug("an old record is left", "key", key, "error", err)
+	}
 }
 
 func member(v core.StoreView, name string) (core.MemberRecord, error) {

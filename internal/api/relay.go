@@ -8,11 +8,12 @@ import (
 
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
+	"github.com/pgherd/pgherd/internal/peer"
 )
 
 const relayAgain = 2 * time.Second // after a member's stream ended, or could not be had
 
-// relays pass on to who looks at this member what the others write into their journals, as it is written. They run while
+// relays pass on to who looks at this member what the others write into their journals, as it is written, and what they decide. They run while
 // somebody looks. A member asks the others for their own events only, so nothing goes round in circles.
 type relays struct {
 	mu      sync.Mutex
@@ -45,10 +46,17 @@ func (s *Server) keepRelays(ctx context.Context, members []core.MemberRecord) {
 // relay passes one member's events on until its stream ends; keepRelays begins another.
 func (s *Server) relay(ctx context.Context, m core.MemberRecord) {
 	// Why it ended says nothing that the member's state does not say.
-	_ = s.b.Peers.Events(ctx, hostport(m.Address, m.APIPort), LivePath+"?local=1", func(data []byte) {
-		var e journal.Event
-		if json.Unmarshal(data, &e) == nil && e.Member == m.Name {
-			s.live.send(LiveEvent, e, people)
+	_ = s.b.Peers.Events(ctx, hostport(m.Address, m.APIPort), LivePath+"?local=1&decisions=1", func(data []byte) {
+		var e struct {
+			journal.Event
+			Decision *peer.Decision `json:"decision"`
+		}
+		switch {
+		case json.Unmarshal(data, &e) != nil || e.Member != m.Name: // nobody speaks for another
+		case e.Decision != nil:
+			s.live.send(LiveDecision, Decided{e.Member, *e.Decision}, people)
+		default:
+			s.live.send(LiveEvent, e.Event, people)
 		}
 	})
 	select {

@@ -32,6 +32,7 @@ var needed = map[string]Role{
 	"GET /v1/whatif":             RoleViewer,
 	"GET /v1/events":             RoleViewer,
 	"GET /v1/operations/current": RoleViewer,
+	"GET /v1/operations/{id}":    RoleViewer,
 	"GET /v1/forks":              RoleViewer,
 	"GET /v1/access/self":        RoleViewer,
 	"GET " + LogPath:             RoleViewer,

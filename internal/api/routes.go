@@ -13,12 +13,48 @@ import (
 // answer is what a handler gives: a value for JSON, or an error.
 type answer func(r *http.Request, by string) (any, error)
 
-// routes: all but the join need a role (see needed), and most of the rest are for members and local administrators.
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
+// router remembers what was registered: tests hold the tables of roles, of descriptions and of audits against all there is.
+type router struct {
+	http.ServeMux
+	patterns []string
+}
+
+// HandleFunc registers a route, as that of http.ServeMux.
+func (m *router) HandleFunc(pattern string, f func(http.ResponseWriter, *http.Request)) {
+	m.patterns = append(m.patterns, pattern)
+	m.ServeMux.HandleFunc(pattern, f)
+}
+
+func (s *Server) routes() http.Handler { return sameSite(s.router()) }
+
+// router has all routes: all but the joins need a role (see needed), and most of the rest are for members and local administrators.
+func (s *Server) router() *router {
+	mux := &router{}
 	s.patroniRoutes(mux)
-	s.logRoutes(mux)
-	for pattern, f := range map[string]answer{
+	s.healthRoutes(mux)
+	for pattern, f := range s.answers() {
+		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), pattern, f))
+	}
+	mux.HandleFunc("GET "+PoolerStatePath, s.asPooler(s.getPoolerState))
+	mux.HandleFunc("PUT "+PoolerRecordPath, s.asPooler(s.putPoolerRecord))
+	mux.HandleFunc("DELETE "+PoolerRecordPath, s.asPooler(s.deletePoolerRecord))
+	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
+	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
+	mux.HandleFunc("GET "+OpenAPIPath, getOpenAPI)
+	mux.HandleFunc("GET "+WatchPath, s.getWatch)
+	mux.HandleFunc("GET "+LivePath, s.getLive)
+	mux.HandleFunc("GET "+ui.Path, ui.Handler().ServeHTTP)
+	mux.HandleFunc("POST "+PoolerJoinPath, s.open(s.postPoolerJoin))
+	mux.HandleFunc("POST "+JoinPath, s.open(s.postJoin))
+	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
+		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+// answers are the routes that take and give JSON, for who has a role.
+func (s *Server) answers() map[string]answer {
+	return map[string]answer{
 		"GET /v1/member":                   s.getMember,
 		"POST /v1/vouch":                   s.postVouch,
 		"GET " + RecoveryPath:              s.getRecovery,
@@ -33,6 +69,7 @@ func (s *Server) routes() http.Handler {
 		"PUT /v1/spec":                     s.putSpec,
 		"POST /v1/operations":              s.postOperation,
 		"GET /v1/operations/current":       s.getOperation,
+		"GET /v1/operations/{id}":          s.getOutcome,
 		"DELETE /v1/operations/current":    s.deleteOperation,
 		"PUT /v1/members/{name}/drain":     s.putDrain,
 		"DELETE /v1/members/{name}/drain":  s.deleteDrain,
@@ -54,32 +91,27 @@ func (s *Server) routes() http.Handler {
 		"GET " + AccessPath:              s.getAccess,
 		"GET " + AccessPath + "/self":    s.getSelf,
 		"DELETE " + AccessPath + "/{id}": s.deleteAccess,
-	} {
-		mux.HandleFunc(pattern, s.trusted(roleFor(pattern), s.audited(pattern, f)))
+
+		"GET " + LogPath: s.getLog,
+		"PUT " + LogPath: s.putLog,
 	}
-	mux.HandleFunc("GET "+PoolerStatePath, s.asPooler(s.getPoolerState))
-	mux.HandleFunc("PUT "+PoolerRecordPath, s.asPooler(s.putPoolerRecord))
-	mux.HandleFunc("DELETE "+PoolerRecordPath, s.asPooler(s.deletePoolerRecord))
-	mux.HandleFunc("POST "+PoolerRenewPath, s.asPooler(s.postPoolerRenew))
-	mux.HandleFunc("GET "+PoolerWatchPath, s.getPoolerWatch)
-	s.healthRoutes(mux)
-	mux.HandleFunc("GET "+OpenAPIPath, getOpenAPI)
-	mux.HandleFunc("GET "+WatchPath, s.getWatch)
-	mux.HandleFunc("GET "+LivePath, s.getLive)
-	mux.Handle("GET "+ui.Path, ui.Handler())
-	mux.HandleFunc("POST /v1/poolers/join", s.open(s.postPoolerJoin))
-	mux.HandleFunc("POST /v1/join", s.open(s.postJoin))
-	mux.HandleFunc("/", s.open(func(r *http.Request, _ string) (any, error) {
-		return nil, refuse(http.StatusNotFound, "no_route", "", "there is no %s %s", r.Method, r.URL.Path)
-	}))
-	return sameSite(mux)
 }
 
-func (s *Server) trusted(need Role, f answer) http.HandlerFunc {
+// trusted answers who has the role. What is a change has an id, and is written down whatever becomes of it.
+func (s *Server) trusted(need Role, pattern string, f answer) http.HandlerFunc {
+	if isChange(pattern) {
+		f = s.audited(pattern, f)
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		if by, ok := s.admit(w, r, need); ok {
-			s.respond(w, withCaller(r, by), f, by.name)
+		by, ok := s.admit(w, r, need)
+		if !ok {
+			return
 		}
+		r = withCaller(r, by)
+		if isChange(pattern) {
+			r = withAttempt(r)
+		}
+		s.respond(w, r, f, by.name)
 	}
 }
 
@@ -90,6 +122,9 @@ func (s *Server) open(f answer) http.HandlerFunc {
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, f answer, by string) {
 	r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
 	value, err := f(r, by)
+	if at := outcomePath(r.Context()); at != "" {
+		w.Header().Set("Location", at)
+	}
 	if err == nil {
 		var data []byte
 		if data, err = json.Marshal(value); err == nil {

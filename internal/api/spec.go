@@ -79,5 +79,5 @@ func (s *Server) writeSpec(ctx context.Context, next spec.Cluster, expect int64)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	revision, err := records.Put(ctx, s.b.Store, records.KeySpec, next, expect)
-	return revision, writeProblem(err)
+	return revision, written(ctx, err)
 }

@@ -67,7 +67,7 @@ func (s *Server) forgetTokens(ctx context.Context, snapshot store.Snapshot) {
 	for key, e := range snapshot.Entries {
 		var record pki.TokenRecord
 		if (strings.HasPrefix(key, records.TokenPrefix) || strings.HasPrefix(key, records.PoolerTokenPrefix)) && json.Unmarshal(e.Value, &record) == nil && s.b.Now().Sub(record.Expires) > tokenKept {
-			_ = s.delete(ctx, key, e.Revision)
+			s.tidy(ctx, key, e.Revision)
 		}
 	}
 }

@@ -174,9 +174,10 @@ type MemberRequest struct {
 	Kind string `json:"kind"`
 }
 
-// Accepted answers what was written as an intent.
+// Accepted answers what was written as an intent. GET /v1/operations/{id} says what became of it.
 type Accepted struct {
 	ID   string `json:"id,omitempty"`
+	Kind string `json:"kind,omitempty"` // what goes on by itself now: switchover, restart or reinit; absent: it is done
 	Text string `json:"text"`
 }
 

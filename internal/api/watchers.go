@@ -6,12 +6,14 @@ type watchers map[*watcher]audience
 // watcher is one reader. Its channel is closed when it is told nothing more.
 type watcher struct{ events chan event }
 
-// audience is who is told something: people, who look at the whole cluster, or members, who look at this one's events.
+// audience is who is told something: people, who look at the whole cluster, or members, who look at this one's events, and
+// those of them that know of decisions.
 type audience int
 
 const (
 	people audience = 1 << iota
 	members
+	deciding
 	everybody = people | members
 )
 

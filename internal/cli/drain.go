@@ -41,7 +41,7 @@ func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) er
 	if err != nil {
 		return mutation(err)
 	}
-	if answer.ID == "" {
+	if answer.Kind == "" {
 		return a.accepted(answer, nil)
 	}
 	op, err := a.follow(cmd.Context(), c, core.Operation{ID: answer.ID, Kind: core.OpSwitchover, Phase: core.PhaseRequested}, timeout)

@@ -97,7 +97,7 @@ func (a *app) root() *cobra.Command {
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.viewerCommand(), a.accessCommand(), a.runCommand(), a.poolerCommand(),
 		a.statusCommand(), a.topCommand(), a.waitCommand(), a.dsnCommand(), a.membersCommand(), a.explainCommand(), a.eventsCommand(), a.forksCommand(),
 		a.switchoverCommand(), a.failoverCommand(), a.recoverCommand(), a.restartCommand(), a.reinitCommand(), a.removeCommand(),
-		a.drainCommand(), a.undrainCommand(), a.cancelCommand(),
+		a.drainCommand(), a.undrainCommand(), a.cancelCommand(), a.outcomeCommand(),
 		a.pauseCommand(), a.resumeCommand(), a.logLevelCommand(), a.configCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), wardenCommand(), containerCommand(),
 	)
 	return root

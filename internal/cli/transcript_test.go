@@ -166,6 +166,30 @@ func TestOperationTranscripts(t *testing.T) {
 	c.transcript("mutations", "pause", "switchover", "resume", "reinit n2", "reinit n2", "drain n3", "drain n3", "drain n2", "undrain n3", "undrain n3", "remove n3")
 }
 
+// TestOutcomeTranscripts: what became of a change, with the exit code of its own command.
+func TestOutcomeTranscripts(t *testing.T) {
+	c := newCluster(t, func(b *api.Backend) { b.Now = func() time.Time { return now } })
+	id := func(args ...string) string {
+		stdout, stderr, code := c.run(append(args, "--json")...)
+		var a api.Accepted
+		if err := json.Unmarshal([]byte(stdout), &a); err != nil || code != 0 || a.ID == "" {
+			t.Fatalf("%v: %d %v %s%s", args, code, err, stdout, stderr)
+		}
+		return a.ID
+	}
+	ctx := context.Background()
+	c.drive(core.Operation{Phase: core.PhaseAborted, Text: "n2 is 99 bytes behind"})
+	client := api.Local(api.SocketPath(c.m.StateDir))
+	defer client.Close()
+	op, err := client.Begin(ctx, api.OperationRequest{Kind: core.OpSwitchover})
+	c.must(err)
+	for op.Active() {
+		op, err = client.Operation(ctx)
+		c.must(err)
+	}
+	c.transcript("outcome", "outcome "+id("drain", "n3"), "outcome "+id("reinit", "n2"), "outcome "+op.ID, "outcome nothing", "outcome")
+}
+
 // TestOperationOutcomeUnknown: nobody drives it, and time is up.
 func TestOperationOutcomeUnknown(t *testing.T) {
 	c := newCluster(t)

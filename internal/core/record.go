@@ -346,6 +346,9 @@ func (o *Operation) Holds() bool {
 const (
 	RequestReinit  = "reinit"
 	RequestRestart = "restart"
+
+	// RequestDone is the reason with which a member ends a request that it carried out.
+	RequestDone Code = "request_done"
 )
 
 // Request (key "requests/NAME") asks one member to do something to itself. The

@@ -355,7 +355,7 @@ func (d *decider) handleRequest() bool {
 		d.clone(p, because("reinit", "asked for by %s", r.By))
 		return true
 	}
-	d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because("request_done", "%s: the rest follows by itself", r.Kind)})
+	d.do(Step{Kind: StepEndRequest, Expect: r.Revision, Why: because(RequestDone, "%s: the rest follows by itself", r.Kind)})
 	d.wakeIn(0)
 	return true
 }

@@ -20,10 +20,18 @@ type Event struct {
 
 	Timeline wal.Timeline `json:"timeline,omitempty"` // of EventOpen
 
+	// Operation is the id of the change that this tells of, as its asker was given it, and Phase how far it has come: one of
+	// core's phases, or PhaseUnknown.
+	Operation string `json:"operation,omitempty"`
+	Phase     string `json:"phase,omitempty"`
+
 	// Shared says that every member sees this (it comes from the cluster's records),
 	// so that a list of several members' events shows it once.
 	Shared bool `json:"shared,omitempty"`
 }
+
+// PhaseUnknown is that of a change whose writing had no answer: it may have taken effect, or may yet.
+const PhaseUnknown = "unknown"
 
 // Codes of events besides those made of a step ("promote_started", "step_failed") or of a
 // condition ("condition_raised", "condition_cleared").
@@ -32,6 +40,7 @@ const (
 	EventReleased     = "lease_released"
 	EventSync         = "sync_set_changed"
 	EventOperation    = "operation"
+	EventRequest      = "request"     // of one member: to restart, or to clone its data anew
 	EventCertificate  = "certificate" // of a switchover: see core.Certificate
 	EventPaused       = "paused"
 	EventResumed      = "resumed"
@@ -90,6 +99,7 @@ func (d *deriver) records() {
 	}
 	if op := is.Operation; op != nil && op.Certificate.Whole && (was.Operation == nil || was.Operation.ID != op.ID || !was.Operation.Certificate.Whole) {
 		d.shared(EventCertificate, core.Info, "%s", certificateText(*op))
+		d.of(op.ID, op.Phase)
 	}
 	if is.SpecRevision != was.SpecRevision && was.SpecRevision != 0 {
 		d.shared(EventSpec, core.Info, "the cluster's spec is at revision %d now", is.SpecRevision)
@@ -161,6 +171,13 @@ func (d *deriver) operation(op core.Operation) {
 		text += ": " + op.Text
 	}
 	d.shared(EventOperation, severity, "%s", text)
+	d.of(op.ID, op.Phase)
+}
+
+// of names the change that the newest event tells of.
+func (d *deriver) of(operation, phase string) {
+	e := &d.events[len(d.events)-1]
+	e.Operation, e.Phase = operation, phase
 }
 
 // certificateText is the certificate in one line.
@@ -256,6 +273,7 @@ func stepEvents(e Entry, before []core.Step) []Event {
 		if e.Outcome != "" && string(s.Kind) == failed {
 			break
 		}
+		d.request(s)
 		severity, ok := told[s.Kind]
 		if ok && !slices.ContainsFunc(before, func(b core.Step) bool { return sameStep(b, s) }) {
 			d.add(string(s.Kind), severity, "%s: %s", stepText(s), s.Why.Text)
@@ -265,6 +283,23 @@ func stepEvents(e Entry, before []core.Step) []Event {
 		d.add(EventStepFailed, core.Warning, "%s", e.Outcome)
 	}
 	return d.events
+}
+
+// request tells how far this member has come with what it was asked for.
+func (d *deriver) request(s core.Step) {
+	r := d.is.View.Store.Request
+	switch {
+	case r == nil:
+	case s.Kind == core.StepPutRequest && s.Member == d.is.View.Self && s.Request != nil:
+		d.add(EventRequest, core.Info, "%s: %s", r.Kind, s.Request.Phase)
+		d.of(r.ID, s.Request.Phase)
+	case s.Kind == core.StepEndRequest && s.Why.Code == core.RequestDone:
+		d.add(EventRequest, core.Info, "%s: %s", r.Kind, core.PhaseDone)
+		d.of(r.ID, core.PhaseDone)
+	case s.Kind == core.StepEndRequest:
+		d.add(EventRequest, core.Warning, "%s: %s: %s", r.Kind, core.PhaseAborted, s.Why.Text)
+		d.of(r.ID, core.PhaseAborted)
+	}
 }
 
 func sameStep(a, b core.Step) bool {

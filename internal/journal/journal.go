@@ -49,6 +49,7 @@ type Journal struct {
 	settled bool // latest's steps were told, or came to nothing
 	told    []core.Step
 	seen    string // signature of latest
+	decided uint64 // how often it changed
 	wroteAt time.Time
 	recent  []Event
 	changed chan struct{} // closed by the next Record; nil: nobody waits
@@ -109,6 +110,9 @@ func (j *Journal) Record(e Entry) {
 		events = append(events, derive(j.latest, e)...)
 	}
 	sig := signature(e)
+	if sig != j.seen {
+		j.decided++
+	}
 	tell := len(events) > 0 || sig != j.seen || news(e) && e.At.Sub(j.wroteAt) >= repeatAfter
 	j.latest, j.known, j.ours, j.seen = e, true, true, sig
 	j.wake()
@@ -206,6 +210,14 @@ func (j *Journal) Current() (e Entry, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.latest, j.ours
+}
+
+// Decisions counts what was recorded since Open and said something else than the entry before: renewals and numbers that
+// only grow are nothing else.
+func (j *Journal) Decisions() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.decided
 }
 
 // Events gives the newest limit events (0: all that are kept), oldest first.

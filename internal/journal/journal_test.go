@@ -168,6 +168,38 @@ func TestEventsOfChanges(t *testing.T) {
 	}
 }
 
+// What one member was asked for can be followed by its id: begun, then done, or refused with the reason.
+func TestRequestsAreEvents(t *testing.T) {
+	for why, want := range map[core.Code]string{core.RequestDone: core.PhaseDone, "reinit_refused": core.PhaseAborted} {
+		j := open(t, t.TempDir())
+		j.Record(entry(1))
+		asked := core.Request{ID: "r1", Kind: core.RequestReinit, Phase: core.PhaseRequested}
+		begun := asked
+		begun.Phase = core.PhaseStopping
+		e := entry(2)
+		e.View.Store.Request = &asked
+		e.Plan.Steps = []core.Step{
+			{Kind: core.StepPutRequest, Member: "n9", Request: &core.Request{ID: "r2"}}, // another's
+			{Kind: core.StepPutRequest, Member: e.View.Self, Request: &begun},
+		}
+		j.Record(e)
+		e = entry(3)
+		e.View.Store.Request = &begun
+		e.Plan.Steps = []core.Step{{Kind: core.StepEndRequest, Why: core.Reason{Code: why, Text: "because"}}}
+		j.Record(e)
+		j.Ended()
+		var told []string
+		for _, ev := range j.Events(0) {
+			if ev.Code == EventRequest {
+				told = append(told, ev.Operation+" "+ev.Phase)
+			}
+		}
+		if !slices.Equal(told, []string{"r1 " + core.PhaseStopping, "r1 " + want}) {
+			t.Errorf("%s: told %v", why, told)
+		}
+	}
+}
+
 func TestRestartContinues(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
