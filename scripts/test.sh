@@ -22,4 +22,10 @@ elif [ -n "${CI:-}" ]; then
 else
 	echo "left out: the laboratory's scenarios (make lab-ci), which need root"
 fi
+# What takes root, namespaces and a Debian mirror, and another quarter of an hour: for a release, and for who changes packages or the image.
+if [ -n "${CI_FULL:-}" ]; then
+	scripts/test-systemd.sh
+	scripts/test-container.sh
+	scripts/reproducible.sh
+fi
 echo "all of it took $((SECONDS - began)) s"

@@ -36,6 +36,7 @@ case "$*" in
 esac
 END
 chmod 755 "$new/root/usr/local/sbin/systemctl"
+cp --remove-destination "$new/root/usr/local/sbin/systemctl" "$new/root/usr/bin/systemctl" # scripts of rpm have a PATH of its own
 `
 
 // inside runs commands in such a copy.
@@ -96,19 +97,27 @@ echo "== purged"
 asked
 cat /etc/pgherd/pgherd.yaml /var/lib/pgherd/data/PG_VERSION
 `)
-	holds := func(name string, wants ...string) {
-		t.Helper()
-		text := part(t, out, name)
-		for _, want := range wants {
-			if !strings.Contains(text, want) {
-				t.Errorf("%s: %q is missing:\n%s", name, want, text)
-			}
+	asIs := strings.Fields(run(t, "../../scripts/version.sh"))[0]
+	holds(t, out, "installed", "systemctl daemon-reload\n", "pgherd "+asIs, "PGHERD-STATUS(1)", "off\n")
+	holds(t, out, "upgraded", "systemctl daemon-reload\n", "renewed\n", "name: n1\n", "# mine")
+	holds(t, out, "removed", "systemctl stop pgherd.service pgherd-pooler.service\n", "systemctl disable pgherd.service", "No such file")
+	holds(t, out, "purged", "name: n1\n", "kept\n")
+	startsNothing(t, out)
+}
+
+func holds(t *testing.T, out, name string, wants ...string) {
+	t.Helper()
+	text := part(t, out, name)
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: %q is missing:\n%s", name, want, text)
 		}
 	}
-	holds("installed", "systemctl daemon-reload\n", "pgherd "+strings.Fields(run(t, "../../scripts/version.sh"))[0], "PGHERD-STATUS(1)", "off\n")
-	holds("upgraded", "systemctl daemon-reload\n", "renewed\n", "name: n1\n", "# mine")
-	holds("removed", "systemctl stop pgherd.service pgherd-pooler.service\n", "systemctl disable pgherd.service", "No such file")
-	holds("purged", "name: n1\n", "kept\n")
+}
+
+// startsNothing: a package neither starts nor stops what runs, unless it goes.
+func startsNothing(t *testing.T, out string) {
+	t.Helper()
 	for _, name := range []string{"installed", "upgraded"} {
 		for _, never := range []string{" start", " stop", " restart", " enable"} {
 			if strings.Contains(part(t, out, name), "systemctl"+never) {
@@ -116,4 +125,39 @@ cat /etc/pgherd/pgherd.yaml /var/lib/pgherd/data/PG_VERSION
 			}
 		}
 	}
+}
+
+// TestRpmIsInstalledUpgradedAndRemoved by rpm itself, on a Debian: what a distribution of rpm's would add is its dependencies.
+func TestRpmIsInstalledUpgradedAndRemoved(t *testing.T) {
+	needRoot(t)
+	out := inside(t, `
+rpm --initdb
+rpm -i --nodeps --force-debian /pkg/pgherd*.rpm
+echo "== installed"
+asked
+pgherd version
+man pgherd-status | head -5
+rpm -V --nodeps pgherd && echo as packed
+echo "name: n1" >/etc/pgherd/pgherd.yaml
+mkdir -p /var/lib/pgherd/data
+echo kept >/var/lib/pgherd/data/PG_VERSION
+sh -c 'trap "echo renewed >/run/renewed; exit" USR2; : >/run/trapped; while :; do sleep 0.02; done' &
+echo $! >/run/agent.pid
+until [ -e /run/trapped ]; do sleep 0.01; done
+rpm -U --nodeps --force-debian --replacepkgs /pkg/pgherd*.rpm
+wait
+echo "== upgraded"
+asked
+cat /run/renewed /etc/pgherd/pgherd.yaml
+rm /run/agent.pid
+rpm -e --force-debian pgherd
+echo "== removed"
+asked
+ls /usr/bin/pgherd 2>&1 || true
+cat /etc/pgherd/pgherd.yaml /var/lib/pgherd/data/PG_VERSION
+`)
+	holds(t, out, "installed", "systemctl daemon-reload\n", "pgherd "+strings.Fields(run(t, "../../scripts/version.sh"))[0], "PGHERD-STATUS(1)", "as packed\n")
+	holds(t, out, "upgraded", "systemctl daemon-reload\n", "renewed\n", "name: n1\n")
+	holds(t, out, "removed", "systemctl stop pgherd.service pgherd-pooler.service\n", "systemctl disable pgherd.service", "No such file", "name: n1\n", "kept\n")
+	startsNothing(t, out)
 }
