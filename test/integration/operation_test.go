@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"testing"
 	"time"
@@ -58,16 +59,32 @@ func TestReinitOfAStandby(t *testing.T) {
 	pid := s.pid("postmaster")
 	since := time.Now()
 	before, _ := os.Stat(s.data())
-	p.do("reinit", s.name)
+	var asked struct{ ID string }
+	if err := json.Unmarshal([]byte(p.do("reinit", s.name, "--json")), &asked); err != nil || asked.ID == "" {
+		t.Fatalf("%+v %v", asked, err)
+	}
+	if o := p.outcome(asked.ID); o.State != "running" {
+		t.Errorf("just asked for, and its outcome is %+v", o)
+	}
 	c.wait(40*time.Second, "a new data directory", func() bool {
 		after, err := os.Stat(s.data())
 		return err == nil && !os.SameFile(before, after)
 	})
 	c.waitSync()
+	c.wait(10*time.Second, "an outcome, told by the member that was asked", func() bool { return p.outcome(asked.ID).State == "done" })
 	c.expectEvent(p, since, s.name, "clone", "asked for by")
 	if s.pid("postmaster") == pid {
 		t.Error("the postmaster is still the old one")
 	}
+}
+
+// outcome is what became of a change.
+func (m *member) outcome(id string) (o struct{ State, Phase, Text string }) {
+	m.c.t.Helper()
+	if err := json.Unmarshal([]byte(m.do("outcome", id, "--json")), &o); err != nil {
+		m.c.t.Fatal(err)
+	}
+	return o
 }
 
 func TestRestartOfOneMember(t *testing.T) {
