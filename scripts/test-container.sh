@@ -49,7 +49,7 @@ trouble() {
 	die "$1"
 }
 sql() { at "$1" psql -h /var/lib/pgherd/run -XAtqc "$2"; }
-leader() { at "$1" pgherd status --json | sed -n '/"name":/{s/.*: "\(.*\)".*/\1/;h};/"role": "primary"/{g;p;q}'; }
+leader() { at "$1" pgherd status --json | sed -n '/"name":/{s/.*: "\(.*\)".*/\1/;h};/"role": "primary"/{g;p}'; }
 wait_for() { at "$1" pgherd wait --for "$2" --timeout "${3:-3m}" || trouble "$1 waited for $2 in vain"; }
 
 docker load -q -i "$1"
