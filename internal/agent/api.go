@@ -24,7 +24,7 @@ func (a *Agent) backend() api.Backend {
 		b.LogLevel = a.o.Level
 	}
 	if a.voter != nil {
-		b.RemoveVoter = a.removeVoter
+		b.RemoveVoter, b.Voting = a.removeVoter, a.voter.voting
 	}
 	if a.server != nil {
 		b.TryParameters = a.tryParameters

@@ -51,6 +51,7 @@ func (a *Agent) tick(ctx context.Context, stopping bool) (wakeAt core.Instant) {
 	report.Conditions = append(report.Conditions, a.storeLost(view)...)
 	report.Conditions = append(report.Conditions, a.outward.conditions(view.Now)...)
 	report.Conditions = append(report.Conditions, a.endpoints.conditions()...)
+	report.Conditions = append(report.Conditions, a.voter.conditions(view.Now, view.Store.Members)...)
 	entry := journal.Entry{At: time.Now(), Began: a.began, Memory: before, View: view, Plan: plan, Report: report}
 	a.publish(entry)
 	a.logDecision(plan, report)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,10 @@ const (
 	voterEvery     = 10 * time.Second
 	voterEveryBusy = 500 * time.Millisecond
 	// While a member that is to vote does not yet: a link that is cut right after it does must not find us without its address.
-	voterEverySettling = 2 * time.Second
+	voterEverySettling = time.Second
+	// votesGrace is how long a new member may take until it votes before that is a condition: etcd wants 5 s of stable
+	// connections before each change.
+	votesGrace = 30 * time.Second
 )
 
 // voter keeps this member's share of the embedded store: it starts the server,
@@ -35,6 +39,9 @@ type voter struct {
 	mu      sync.Mutex
 	server  *embed.Server
 	retired bool // no server is started any more
+	votes   []string
+	known   bool         // votes was read
+	lacking core.Instant // since when fewer vote than will; 0: all do
 }
 
 // begin starts the server where it is known to belong: with its old data, or as the
@@ -93,16 +100,21 @@ func (v *voter) close() {
 
 // keep looks at the membership again and again; each step is safe to repeat.
 func (v *voter) keep(ctx context.Context, a *Agent) error {
-	wait := time.Duration(0)
+	due, members := time.Now(), 0
 	for {
 		select {
-		case <-time.After(wait):
+		case <-time.After(min(time.Until(due), voterEverySettling)):
 		case err := <-v.failed():
 			return err
 		case <-ctx.Done():
 			return nil
 		}
-		wait = voterEvery
+		n := len(a.latest().View.Store.Members)
+		if n == members && time.Now().Before(due) {
+			continue // somebody who came or went is seen at once, and not when it is due
+		}
+		members = n
+		wait := voterEvery
 		stepCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		busy, err := v.step(stepCtx, a)
 		cancel()
@@ -115,6 +127,7 @@ func (v *voter) keep(ctx context.Context, a *Agent) error {
 		case v.settling:
 			wait = voterEverySettling
 		}
+		due = time.Now().Add(wait)
 	}
 }
 
@@ -245,6 +258,9 @@ func (v *voter) remember(a *Agent, all []embed.Member) {
 	slices.Sort(urls)
 	slices.Sort(names)
 	a.kept.vote(names)
+	v.mu.Lock()
+	v.votes, v.known = names, true
+	v.mu.Unlock()
 	if v.running() != nil {
 		urls = append([]string{v.config.ClientAdvertise}, urls...)
 	}
@@ -258,6 +274,32 @@ func (v *voter) remember(a *Agent, all []embed.Member) {
 			v.log.Warn("the store's endpoints could not be written down", "error", err)
 		}
 	}
+}
+
+// voting are those who vote in the store, by name, as far as this member has heard.
+func (v *voter) voting() (names []string, known bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.votes, v.known
+}
+
+// conditions: a store that has not all its votes bears the loss of fewer members than people think.
+func (v *voter) conditions(now core.Instant, members []core.MemberRecord) []core.Condition {
+	if v == nil || len(members) == 0 {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	missing := slices.DeleteFunc(core.Voters(members), func(name string) bool { return slices.Contains(v.votes, name) })
+	switch {
+	case !v.known || len(missing) == 0:
+		v.lacking = 0
+	case v.lacking == 0:
+		v.lacking = now
+	case now.Sub(v.lacking) > votesGrace:
+		return []core.Condition{core.NewCondition(core.CondVotesMissing, v.lacking, "%s: no vote in the store yet; %s vote", strings.Join(missing, ", "), strings.Join(v.votes, ", "))}
+	}
+	return nil
 }
 
 func (v *voter) endpointsFile() string { return filepath.Join(v.stateDir, "endpoints.json") }

@@ -79,6 +79,9 @@ type Backend struct {
 	Recover        func(ctx context.Context, q rebuild.Question, by string) (rebuild.Verdict, error)
 	Retire         func(ctx context.Context, r RetireRequest, by string) error
 
+	// Voting are the members that vote in the embedded store; known is false until it was asked. nil: the store is another's.
+	Voting func() (names []string, known bool)
+
 	// RemoveVoter takes the vote of a member that is gone for good. It gives nil when
 	// the member has none.
 	RemoveVoter func(ctx context.Context, name string) error

@@ -32,6 +32,9 @@ type Endpoints struct {
 	RO       []Endpoint       `json:"ro"`      // standbys that accept reads
 	Poolers  []PoolerEndpoint `json:"poolers"` // each accepts both
 	Members  []EndpointMember `json:"members"` // all of them, with what they do
+
+	// NotVoting are the members that are to vote in the embedded store and do not yet: until they do, the loss of one that does may stop the cluster.
+	NotVoting []string `json:"not_voting,omitempty"`
 }
 
 // Endpoint is one member's PostgreSQL.
@@ -60,7 +63,9 @@ type EndpointMember struct {
 
 func (s *Server) getEndpoints(r *http.Request, _ string) (any, error) {
 	v, _ := s.readAnyway(r.Context()) // where members are is asked for most while the store is silent
-	return buildEndpoints(v, s.b.Members()), nil
+	e := buildEndpoints(v, s.b.Members())
+	e.NotVoting = s.notVoting(v)
+	return e, nil
 }
 
 // seen is what the loop saw, as the loop's peers told it.

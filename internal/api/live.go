@@ -124,14 +124,14 @@ func (s *Server) followStatus(ctx context.Context) {
 	}
 	var told uint64
 	for came := false; ; {
-		changed := s.b.Journal.Changed()
+		changed, n := s.b.Journal.Changed(), s.b.Journal.Decisions() // before the entry: one that comes in between is told twice rather than never
 		e, ok := s.b.Journal.Current()
 		var others []core.MemberRecord
 		if ok && s.live.watched() {
 			s.live.send(LiveStatus, s.statusOf(e.View.Store), people)
 			others = e.View.Store.Members
 		}
-		if n := s.b.Journal.Decisions(); ok && s.b.Decision != nil && (came || n != told) {
+		if ok && s.b.Decision != nil && (came || n != told) {
 			told = n
 			s.live.send(LiveDecision, Decided{s.b.Name, s.b.Decision(e)}, people|deciding)
 		}

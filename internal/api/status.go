@@ -69,7 +69,23 @@ func (s *Server) voters(v core.StoreView) []string {
 	if s.b.StoreEndpoints != nil && len(s.b.StoreEndpoints()) > 0 {
 		return nil
 	}
-	return core.Voters(v.Members)
+	if s.b.Voting == nil {
+		return core.Voters(v.Members)
+	}
+	names, known := s.b.Voting()
+	if !known {
+		return core.Voters(v.Members)
+	}
+	return names
+}
+
+// notVoting are those who are to vote in the store and do not yet.
+func (s *Server) notVoting(v core.StoreView) []string {
+	if s.b.Voting == nil {
+		return nil
+	}
+	names, _ := s.b.Voting()
+	return slices.DeleteFunc(core.Voters(v.Members), func(name string) bool { return slices.Contains(names, name) })
 }
 
 // buildStatus puts the records and the members' own words together.
@@ -184,7 +200,7 @@ func state(role string, said peer.Status) string {
 }
 
 // clusterWide are the conditions of the cluster rather than of one member.
-var clusterWide = []core.Code{core.CondNoLeader, core.CondNoQuorum, core.CondMemberDown, core.CondDegraded, core.CondStalled, core.CondHeld, core.CondPaused, core.CondTwoPrimaries, core.CondStoreLost, core.CondCommitsLost}
+var clusterWide = []core.Code{core.CondNoLeader, core.CondNoQuorum, core.CondMemberDown, core.CondDegraded, core.CondStalled, core.CondHeld, core.CondPaused, core.CondTwoPrimaries, core.CondStoreLost, core.CondVotesMissing, core.CondCommitsLost}
 
 // clusterConditions collects them from all members, each once, with its earliest
 // start. Who is unreachable is judged here, from what this member heard.

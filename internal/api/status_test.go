@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,34 @@ import (
 	"github.com/pgherd/pgherd/internal/store/mem"
 	"github.com/pgherd/pgherd/internal/store/records"
 )
+
+// TestVotesAreThoseThatAreCast: who is to vote in the store and does not yet is shown as that, counts for nothing in what if, and
+// is named where it is waited for.
+func TestVotesAreThoseThatAreCast(t *testing.T) {
+	names, known := []string{"n1", "n2"}, true
+	f := newFixture(t, func(b *Backend) { b.Voting = func() ([]string, bool) { return names, known } })
+	ctx, c := context.Background(), f.local()
+	s, err := c.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Members {
+		if m.Voter != (m.Name != "n3") {
+			t.Errorf("%s: voter %v", m.Name, m.Voter)
+		}
+	}
+	if e, err := c.Endpoints(ctx); err != nil || !slices.Equal(e.NotVoting, []string{"n3"}) {
+		t.Errorf("not voting: %v %v", e.NotVoting, err)
+	}
+	if a, err := c.WhatIf(ctx, "n1=down"); err != nil || a[0].Leader != "" {
+		t.Errorf("one of two votes is gone, and %+v leads: %v", a, err)
+	}
+	names = nil
+	known = false // not asked yet
+	if e, err := c.Endpoints(ctx); err != nil || len(e.NotVoting) != 3 {
+		t.Errorf("not known: %v %v", e.NotVoting, err)
+	}
+}
 
 // TestStatusShape holds the JSON against what scripts were promised.
 func TestStatusShape(t *testing.T) {

@@ -42,7 +42,9 @@ func (s *Server) follow(ctx context.Context) {
 	for {
 		changed := s.b.Journal.Changed()
 		if e, ok := s.b.Journal.Current(); ok {
-			s.hub.publish(seen(e), asked(e.View))
+			now := seen(e)
+			now.NotVoting = s.notVoting(e.View.Store)
+			s.hub.publish(now, asked(e.View))
 		}
 		select {
 		case <-changed:

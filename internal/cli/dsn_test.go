@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgherd/pgherd/internal/api"
 	"github.com/pgherd/pgherd/internal/core"
 	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -91,6 +92,17 @@ func TestWaitTranscript(t *testing.T) {
 	c.waitFor("primary=n1")
 	c.transcript("wait", "wait --for writable", "wait --for readable", "wait --for healthy", "wait --for member=n1", "wait --for member=n2",
 		"wait --for primary=n2 --timeout 50ms", "wait --for member=n9 --timeout 50ms")
+}
+
+// TestHealthyWaitsForTheVotes: a store with fewer votes than members bears fewer losses than a healthy cluster is to.
+func TestHealthyWaitsForTheVotes(t *testing.T) {
+	c := newCluster(t, func(b *api.Backend) { b.Voting = func() ([]string, bool) { return []string{"n1"}, true } })
+	c.tick(4, "n1")
+	c.waitFor("primary=n1")
+	_, stderr, code := c.run("wait", "--for", "healthy", "--timeout", "50ms")
+	if code != ExitFailed || !strings.Contains(stderr, "n2: no vote in the store yet") {
+		t.Errorf("%d %s", code, stderr)
+	}
 }
 
 // waitWatched returns when the watch has something to say.

@@ -35,7 +35,7 @@ func (a *app) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait --for writable|readable|healthy|member=NAME|primary=NAME",
 		Short: "wait until the database is ready, with a deadline",
-		Long: "writable: a primary accepts writes. readable: a member accepts reads. healthy: and every member does its part, and commits are kept on as many standbys as the spec asks for. " +
+		Long: "writable: a primary accepts writes. readable: a member accepts reads. healthy: and every member does its part, commits are kept on as many standbys as the spec asks for, and all who are to vote in the store do. " +
 			"member=NAME: that member does its part (primary that accepts writes, standby that streams, witness that answers). primary=NAME: it accepts writes.\n\n" +
 			"An agent that does not answer yet is waited for, too.",
 		Example: "  pgherd wait --for writable --timeout 2m && psql -f schema.sql",
@@ -89,6 +89,9 @@ var goals = map[string]func(e api.Endpoints, name string) (bool, string){
 		}
 		if !e.Durable {
 			return false, "commits are not kept on enough standbys yet"
+		}
+		if len(e.NotVoting) > 0 {
+			return false, strings.Join(e.NotVoting, ", ") + ": no vote in the store yet"
 		}
 		return e.State == api.EndpointsReady, plural(len(e.Members), "member")
 	},

@@ -76,6 +76,7 @@ const (
 	CondInvariant      Code = "invariant_broken"     // raised by the agent, which watches what core decides
 	CondTwoPrimaries   Code = "two_primaries"        // so too
 	CondStoreLost      Code = "store_lost"           // so too
+	CondVotesMissing   Code = "votes_missing"        // so too
 	CondForkNotSaved   Code = "fork_not_saved"
 	CondCommitsLost    Code = "commits_lost"
 	CondWriteHangs     Code = "write_hangs"
@@ -116,6 +117,7 @@ var catalogue = map[Code]entry{
 	CondFailsafe:       {Error, "bring the store back: more than half of its voters must run and reach each other. Until then the loss of any one member, or of the way to it, stops writes"},
 	CondNoQuorum:       {Error, "bring back members until more than half of the voters run; PostgreSQL restarts by itself then. If their machines are gone for good: `pgherd recover`"},
 	CondStoreLost:      {Error, "it does not come back by itself, and nobody elects itself without it: `pgherd recover` shows what each member has, and rebuilds it under confirmation"},
+	CondVotesMissing:   {Warning, "start pgherd there, and let it reach the others' raft ports: it takes its place by itself. Until then the store bears the loss of fewer members than it will"},
 	CondDataForeign:    {Error, "move the directory's content away, or correct postgres.data_dir in pgherd.yaml; pgherd never overwrites what it does not know"},
 	CondDataUnmounted:  {Error, "mount the data volume; pgherd goes on by itself"},
 	CondDataOther:      {Error, "this data belongs to another cluster: move it away or correct postgres.data_dir in pgherd.yaml"},

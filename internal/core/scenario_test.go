@@ -220,7 +220,7 @@ func describeStep(s Step, v View) (text string) {
 // Every word the core can say is said by a scenario: what no script shows, nobody has
 // looked at.
 func TestScenariosCoverEveryReasonAndStep(t *testing.T) {
-	said := map[string]bool{string(CondInvariant): true, string(CondTwoPrimaries): true, string(CondStoreLost): true, string(CondVIP): true, string(CondHook): true, // the agent's words, shown in its tests
+	said := map[string]bool{string(CondInvariant): true, string(CondTwoPrimaries): true, string(CondStoreLost): true, string(CondVotesMissing): true, string(CondVIP): true, string(CondHook): true, // the agent's words, shown in its tests
 		string(CondPoolerMissing): true, string(CondPoolerDown): true, string(CondPoolerBlind): true, string(CondPoolerHolds): true, string(CondPoolerNoReaders): true} // the endpoints', so too
 	for _, file := range scripts(t) {
 		_, _, all := playScript(t, file)

@@ -25,7 +25,10 @@ func TestGrowthToSixAndReplacedVoter(t *testing.T) {
 	sixth.join(first)
 	sixth.start()
 	p := c.waitHealthy()
-	c.wait(60*time.Second, "five voters", func() bool { return c.voters() == 5 })
+	p.do("wait", "--for", "healthy", "--timeout", "60s")
+	if n := c.voters(); n != 5 {
+		t.Errorf("healthy, and %d of five vote", n)
+	}
 	if s := c.status().member(w.name); s.Role != "witness" || s.State != "running" || s.PostgresPID != 0 || w.pid("postmaster") != 0 {
 		t.Errorf("the witness: %+v", s)
 	}
