@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/pgherd/pgherd/internal/core"
 )
 
 // Status is what `pgherd status --json` answers.
@@ -26,6 +28,7 @@ type StatusMember struct {
 	LagBytes    int64       `json:"lag_bytes"`
 	Port        int         `json:"port"`
 	PostgresPID int         `json:"postgres_pid"`
+	Voter       bool        `json:"voter"`
 	Conditions  []Condition `json:"conditions"`
 }
 
@@ -49,17 +52,22 @@ func (s Status) Primary() (name string) {
 	return name
 }
 
-// Healthy says whether n members are there: one primary, the others streaming from it.
+// Healthy says whether n members are there: one primary, the others streaming from it, and those who are to vote in the store
+// vote. Before that the loss of one could stop the others.
 func (s Status) Healthy(n int) bool {
 	if s.Primary() == "" || len(s.Members) != n {
 		return false
 	}
+	votes := 0
 	for _, m := range s.Members {
+		if m.Voter {
+			votes++
+		}
 		if m.Name != s.Primary() && (m.Role != "standby" || m.State != "streaming") {
 			return false
 		}
 	}
-	return true
+	return votes == min(n, core.VotersMax)
 }
 
 // Member gives one member's entry; its zero value when there is none.
