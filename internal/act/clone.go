@@ -24,18 +24,7 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 			return err
 		}
 		progress(0, "cloning from "+s.Member)
-		err := waitTurn(ctx, options, func(p postgres.Progress) {
-			percent := 0
-			if p.TotalBytes > 0 {
-				percent = int(min(99, 100*p.DoneBytes/p.TotalBytes))
-			}
-			if p.Text == turnText {
-				progress(0, turnText)
-				return
-			}
-			progress(percent, fmt.Sprintf("cloning from %s: %d of %d MB", s.Member, p.DoneBytes>>20, p.TotalBytes>>20))
-		})
-		if err != nil {
+		if err := waitTurn(ctx, options, tellClone(s.Member, progress)); err != nil {
 			return err
 		}
 		if c := r.Warden(); c == nil || !c.Status().Alive || !c.Status().Empty {
@@ -48,6 +37,23 @@ func (r *Runner) clone(_ context.Context, s core.Step) error {
 		r.keptChanged()
 		return nil
 	})
+}
+
+// tellClone passes on how far a clone is. pg_basebackup's lines without counts leave that as it was: the last of them come when all is
+// copied and has to reach the disk, which may take long.
+func tellClone(source string, progress func(int, string)) func(postgres.Progress) {
+	counted := false
+	return func(p postgres.Progress) {
+		switch {
+		case p.Text == turnText:
+			progress(0, turnText)
+		case p.TotalBytes > 0:
+			counted = true
+			progress(int(min(99, 100*p.DoneBytes/p.TotalBytes)), fmt.Sprintf("cloning from %s: %d of %d MB", source, p.DoneBytes>>20, p.TotalBytes>>20))
+		case !counted:
+			progress(0, "cloning from "+source)
+		}
+	}
 }
 
 const (

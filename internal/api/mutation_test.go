@@ -117,6 +117,9 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s has tags %+v", m.Name, m.Tags)
 		}
 	}
+	if _, err := c.Begin(ctx, OperationRequest{Kind: "switchover", To: "n2"}); codeOf(err) != "drained" {
+		t.Errorf("switchover to it: %v", err)
+	}
 	if a, err = c.Drain(ctx, "n1", false); err != nil || a.Kind != core.OpSwitchover {
 		t.Fatalf("the primary: %+v %v", a, err)
 	}

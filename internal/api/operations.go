@@ -165,6 +165,8 @@ func checkCandidate(v core.StoreView, name string) error {
 		return err
 	case m.Witness:
 		return refuse(http.StatusConflict, "is_witness", "", "%s is a witness: it holds no data", name)
+	case slices.Contains(v.Drained, name): // before its tags, which being drained sets: nobody would find such a tag
+		return refuse(http.StatusConflict, "drained", "`pgherd undrain "+name+"` first", "%s is drained", name)
 	case m.Tags.NoFailover:
 		return refuse(http.StatusConflict, "no_failover", "", "%s is tagged no_failover", name)
 	}

@@ -132,7 +132,7 @@ func (d *decider) heard() []Peer {
 func (d *decider) elect() {
 	d.wakeIn(2 * tickBusy)
 	if d.me.Tags.NoFailover {
-		d.say("no_failover", "this member is tagged no_failover")
+		d.say("no_failover", "this member is tagged no_failover, or drained")
 		return
 	}
 	if d.unwatched() || d.report.Unwell && !d.forced() {

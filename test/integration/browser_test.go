@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // browser is a headless Chromium with one page. It takes the cluster's certificates as they are: that the names in them
@@ -167,6 +168,45 @@ func (b *browser) click(selector string) {
 	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
+// choose takes an option of a list.
+func (b *browser) choose(selector, value string) {
+	b.t.Helper()
+	b.until(20*time.Second, "a choice "+value, "[...document.querySelectorAll("+quote(selector+" option")+")].some((e) => e.value === "+quote(value)+")")
+	js[bool](b, "(() => { const e = document.querySelector("+quote(selector)+"); e.value = "+quote(value)+"; return e.dispatchEvent(new Event('change', {bubbles: true})) })()")
+}
+
+// tabTo goes on with Tab until that has the focus.
+func (b *browser) tabTo(selector string) {
+	b.t.Helper()
+	for range 60 {
+		if js[bool](b, "document.activeElement.matches("+quote(selector)+")") {
+			return
+		}
+		b.key(kb.Tab)
+	}
+	b.t.Fatalf("Tab does not reach %s", selector)
+}
+
+// note writes down each new value that an expression has while the page changes: what is there for a moment only, no poll sees for sure.
+func (b *browser) note(expression string) {
+	b.t.Helper()
+	js[bool](b, `(() => {
+		window.noting?.disconnect();
+		window.noted = [];
+		window.noting = new MutationObserver(() => {
+			const value = `+expression+`;
+			if (value && window.noted[window.noted.length - 1] !== value) window.noted.push(value);
+		});
+		window.noting.observe(document.body, {attributes: true, characterData: true, childList: true, subtree: true});
+		return true;
+	})()`)
+}
+
+func (b *browser) noted() []string {
+	b.t.Helper()
+	return js[[]string](b, "window.noted")
+}
+
 func quote(s string) string {
 	text, _ := json.Marshal(s)
 	return string(text)
@@ -188,11 +228,17 @@ func jsonText(v any) string {
 	return string(text)
 }
 
-// theme has the system prefer one.
+// theme has the system prefer one, and the page follow it.
 func (b *browser) theme(name string) {
 	b.t.Helper()
-	b.do(command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}}))
+	b.prefers(name)
 	b.until(time.Minute, "the theme "+name, "document.documentElement.dataset.theme === "+quote(name))
+}
+
+// prefers is the system's choice of a theme.
+func (b *browser) prefers(name string) {
+	b.t.Helper()
+	b.do(command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}}))
 }
 
 // picture writes what is seen to PGHERD_SCREENSHOTS, if that is set: `make screenshots`.

@@ -14,6 +14,11 @@ type status struct {
 	Members    []memberStatus
 	Conditions []condition
 	Endpoints  []endpointStatus
+	Paused     bool
+	Sync       struct {
+		Members []string
+		K       int
+	}
 }
 
 type endpointStatus struct {
@@ -24,7 +29,8 @@ type endpointStatus struct {
 
 type memberStatus struct {
 	Name, Role, State, LSN, Address string
-	Follows                         string
+	Follows, Progress               string
+	Voter, Drained                  bool
 	Timeline                        uint64
 	LagBytes                        *int64 `json:"lag_bytes"`
 	Port                            int

@@ -23,7 +23,14 @@ type lease struct {
 }
 
 // operation is the same of an operation.
-type operation struct{ ID, Kind, Phase, From, To, Text, By string }
+type operation struct {
+	ID, Kind, Phase, From, To, Text, By string
+	AtMS                                int64 `json:"at_ms"`
+	Checks                              []struct {
+		Member, Check, Text string
+		OK                  bool
+	}
+}
 
 // withStore calls f with a client of the embedded store of the first member that runs
 // one; it gives false when none answers.

@@ -31,7 +31,7 @@ function OperationView({ op, cancel }: { op: Operation; cancel: () => void }) {
         ))}
       </ol>
       {op.phase === 'scheduled' && op.at_ms && (
-        <p>Planned for {stamp(op.at_ms)}. <button onClick={cancel}>Cancel…</button></p>
+        <p>Planned for {stamp(op.at_ms)}. <button data-action="cancel" onClick={cancel}>Cancel…</button></p>
       )}
       {op.text && <p>{op.text}</p>}
       {op.checks && op.checks.length > 0 && (

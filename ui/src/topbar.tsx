@@ -32,11 +32,11 @@ export function TopBar({ cluster, self, stale, theme, toggle, leave, act }: Prop
       <nav class="top-actions" aria-label="Cluster and session">
         {s && (
           <>
-            <button onClick={() => act({ kind: 'switchover', to: '' })}>Switchover…</button>
-            <button onClick={() => act({ kind: s.paused ? 'resume' : 'pause' })}>{s.paused ? 'Resume…' : 'Pause…'}</button>
+            <button data-action="switchover" onClick={() => act({ kind: 'switchover', to: '' })}>Switchover…</button>
+            <button data-action={s.paused ? 'resume' : 'pause'} onClick={() => act({ kind: s.paused ? 'resume' : 'pause' })}>{s.paused ? 'Resume…' : 'Pause…'}</button>
           </>
         )}
-        <button onClick={toggle} aria-label={`Use the ${theme === 'dark' ? 'light' : 'dark'} theme`} title="Theme">
+        <button id="theme" onClick={toggle} aria-label={`Use the ${theme === 'dark' ? 'light' : 'dark'} theme`} title="Theme">
           {theme === 'dark' ? '☀' : '☾'}
         </button>
         <button onClick={leave} title={`${self.name}, ${self.role}`} id="logout">Log out</button>
