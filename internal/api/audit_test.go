@@ -144,7 +144,7 @@ func TestOnlyChangesAreAudited(t *testing.T) {
 	if _, err := c.Status(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Drain(ctx, "n3", false); err != nil {
+	if _, err := c.Drain(ctx, "n3", DrainRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Remove(ctx, "n3"); err == nil {
@@ -179,7 +179,7 @@ func TestChangesThatFailHalfwayAreAudited(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(b *Backend) { b.Store = failing{b.Store, records.KeyOperation, c.err} })
-			_, err := f.local().Drain(context.Background(), "n1", false) // the primary: the drain is written, its handover is not
+			_, err := f.local().Drain(context.Background(), "n1", DrainRequest{}) // the primary: the drain is written, its handover is not
 			p := asProblem(err)
 			said := f.said()
 			if len(said) != 1 || said[0].Severity != core.Warning || !strings.Contains(said[0].Text, c.words) || p.Instance != OutcomePath+said[0].Operation {

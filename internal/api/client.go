@@ -158,13 +158,14 @@ func (c *Client) Cancel(ctx context.Context) (a Accepted, err error) {
 	return a, c.call(ctx, http.MethodDelete, "/v1/operations/current", nil, &a)
 }
 
-// Drain takes a member out of service; undrain puts it back.
-func (c *Client) Drain(ctx context.Context, member string, undrain bool) (a Accepted, err error) {
-	method := http.MethodPut
-	if undrain {
-		method = http.MethodDelete
-	}
-	return a, c.call(ctx, method, "/v1/members/"+url.PathEscape(member)+"/drain", nil, &a)
+// Drain takes a member out of service.
+func (c *Client) Drain(ctx context.Context, member string, request DrainRequest) (a Accepted, err error) {
+	return a, c.call(ctx, http.MethodPut, "/v1/members/"+url.PathEscape(member)+"/drain", request, &a)
+}
+
+// Undrain puts it back.
+func (c *Client) Undrain(ctx context.Context, member string) (a Accepted, err error) {
+	return a, c.call(ctx, http.MethodDelete, "/v1/members/"+url.PathEscape(member)+"/drain", nil, &a)
 }
 
 // Request asks a member to reinit or restart.

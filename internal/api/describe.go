@@ -60,7 +60,7 @@ var description = map[string]described{
 	"GET /v1/operations/current":       {does: "The operation that is under way, or was last", out: core.Operation{}},
 	"GET /v1/operations/{id}":          {does: "What became of a change: its id is in the answer to it, and in that answer's Location", out: Outcome{}},
 	"DELETE /v1/operations/current":    {does: "Take back what is planned", out: Accepted{}},
-	"PUT /v1/members/{name}/drain":     {does: "Take a member out of service", out: Accepted{}},
+	"PUT /v1/members/{name}/drain":     {does: "Take a member out of service; the body may be left out", in: DrainRequest{}, out: Accepted{}},
 	"DELETE /v1/members/{name}/drain":  {does: "Put it back", out: Accepted{}},
 	"POST /v1/members/{name}/requests": {does: "Ask one member to restart PostgreSQL or to clone its data anew", in: MemberRequest{}, out: Accepted{}},
 	"POST /v1/pause":                   {does: "Switch the autopilot off", out: Accepted{}},

@@ -14,6 +14,17 @@ import (
 // readers are sent elsewhere, and a primary hands over.
 func (s *Server) putDrain(r *http.Request, by string) (any, error) {
 	name := r.PathValue("name")
+	var request DrainRequest
+	if r.ContentLength != 0 {
+		if err := body(r, &request); err != nil {
+			return nil, err
+		}
+	}
+	if request.Force {
+		if err := atLeast(r, RoleAdmin); err != nil {
+			return nil, err
+		}
+	}
 	v, snapshot, err := s.read(r.Context())
 	if err == nil {
 		err = checkDrain(v, name)
@@ -23,7 +34,7 @@ func (s *Server) putDrain(r *http.Request, by string) (any, error) {
 	}
 	op := core.Operation{}
 	if leader(v) == name { // refused before anything is written
-		if op, err = newOperation(v, s.b.Members(), OperationRequest{Kind: core.OpSwitchover}, changeID(r.Context())); err != nil {
+		if op, err = newOperation(v, s.b.Members(), OperationRequest{Kind: core.OpSwitchover, MaxWaitMS: request.MaxWaitMS, Force: request.Force, Reason: name + " is drained"}, changeID(r.Context())); err != nil {
 			return nil, err
 		}
 	}

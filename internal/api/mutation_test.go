@@ -58,15 +58,25 @@ func TestOperations(t *testing.T) {
 		"planned too far ahead":    {nil, OperationRequest{Kind: "switchover", At: time.Now().Add(999 * time.Hour).Format(time.RFC3339)}, CodeBadRequest},
 		"beside a planned one":     {func(f *fixture) { f.put("operation", core.Operation{ID: "a", Phase: core.PhaseScheduled}) }, OperationRequest{Kind: "switchover"}, "operation_scheduled"},
 		"waits too long":           {nil, OperationRequest{Kind: "switchover", MaxWaitMS: 60_001}, CodeBadRequest},
-		"rolling switchover":       {nil, OperationRequest{Kind: "switchover", Rolling: true}, CodeBadRequest},
-		"dry run of a restart":     {nil, OperationRequest{Kind: "restart", Pending: true, DryRun: true}, CodeBadRequest},
-		"planned failover":         {nil, OperationRequest{Kind: "failover", To: "n2", Force: true, At: "2099-01-01T00:00:00Z"}, CodeBadRequest},
-		"rolling restart":          {nil, OperationRequest{Kind: "restart", Pending: true, Rolling: true}, ""},
-		"restart pending":          {nil, OperationRequest{Kind: "restart", Pending: true}, ""},
-		"restart nobody":           {nil, OperationRequest{Kind: "restart"}, CodeBadRequest},
-		"restart both":             {nil, OperationRequest{Kind: "restart", Pending: true, Queue: []string{"n2"}}, CodeBadRequest},
-		"restart unknown":          {nil, OperationRequest{Kind: "restart", Queue: []string{"n9"}}, "no_such_member"},
-		"restart twice":            {nil, OperationRequest{Kind: "restart", Queue: []string{"n2", "n2"}}, CodeBadRequest},
+		"waits as long as the endpoints do": {func(f *fixture) {
+			f.put(records.PoolerPrefix+"n1", core.PoolerRecord{Name: "n1"})
+		}, OperationRequest{Kind: "switchover", MaxWaitMS: 25_000}, CodeBadRequest},
+		"waits less": {func(f *fixture) {
+			f.put(records.PoolerPrefix+"n1", core.PoolerRecord{Name: "n1"})
+		}, OperationRequest{Kind: "switchover", MaxWaitMS: 20_000}, ""},
+		"waits without endpoints":      {nil, OperationRequest{Kind: "switchover", MaxWaitMS: 25_000}, ""},
+		"rolling restart with a wait":  {nil, OperationRequest{Kind: "restart", Pending: true, Rolling: true, MaxWaitMS: 5000, Force: true, Reason: "settings"}, ""},
+		"restart in place with a wait": {nil, OperationRequest{Kind: "restart", Pending: true, MaxWaitMS: 5000}, CodeBadRequest},
+		"a long reason":                {nil, OperationRequest{Kind: "switchover", Reason: strings.Repeat("x", 201)}, CodeBadRequest},
+		"rolling switchover":           {nil, OperationRequest{Kind: "switchover", Rolling: true}, CodeBadRequest},
+		"dry run of a restart":         {nil, OperationRequest{Kind: "restart", Pending: true, DryRun: true}, CodeBadRequest},
+		"planned failover":             {nil, OperationRequest{Kind: "failover", To: "n2", Force: true, At: "2099-01-01T00:00:00Z"}, CodeBadRequest},
+		"rolling restart":              {nil, OperationRequest{Kind: "restart", Pending: true, Rolling: true}, ""},
+		"restart pending":              {nil, OperationRequest{Kind: "restart", Pending: true}, ""},
+		"restart nobody":               {nil, OperationRequest{Kind: "restart"}, CodeBadRequest},
+		"restart both":                 {nil, OperationRequest{Kind: "restart", Pending: true, Queue: []string{"n2"}}, CodeBadRequest},
+		"restart unknown":              {nil, OperationRequest{Kind: "restart", Queue: []string{"n9"}}, "no_such_member"},
+		"restart twice":                {nil, OperationRequest{Kind: "restart", Queue: []string{"n2", "n2"}}, CodeBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -100,7 +110,7 @@ func phaseOf(r OperationRequest) string {
 func TestDrain(t *testing.T) {
 	f := newFixture(t)
 	ctx, c := context.Background(), f.local()
-	a, err := c.Drain(ctx, "n2", false)
+	a, err := c.Drain(ctx, "n2", DrainRequest{})
 	if err != nil || a.Kind != "" {
 		t.Fatalf("a standby: %+v %v", a, err)
 	}
@@ -120,21 +130,21 @@ func TestDrain(t *testing.T) {
 	if _, err := c.Begin(ctx, OperationRequest{Kind: "switchover", To: "n2"}); codeOf(err) != "drained" {
 		t.Errorf("switchover to it: %v", err)
 	}
-	if a, err = c.Drain(ctx, "n1", false); err != nil || a.Kind != core.OpSwitchover {
+	if a, err = c.Drain(ctx, "n1", DrainRequest{MaxWaitMS: 5000}); err != nil || a.Kind != core.OpSwitchover {
 		t.Fatalf("the primary: %+v %v", a, err)
 	}
 	var op core.Operation
-	if !f.get(records.KeyOperation, &op) || op.ID != a.ID || op.Kind != core.OpSwitchover || op.From != "n1" {
+	if !f.get(records.KeyOperation, &op) || op.ID != a.ID || op.Kind != core.OpSwitchover || op.From != "n1" || op.MaxWaitMS != 5000 || op.Reason != "n1 is drained" {
 		t.Fatalf("written: %+v", op)
 	}
-	if _, err = c.Drain(ctx, "n3", false); codeOf(err) != "last_candidate" {
+	if _, err = c.Drain(ctx, "n3", DrainRequest{}); codeOf(err) != "last_candidate" {
 		t.Errorf("the last one that may lead: %v", err)
 	}
-	if _, err = c.Drain(ctx, "n2", true); err != nil {
+	if _, err = c.Undrain(ctx, "n2"); err != nil {
 		t.Error(err)
 	}
 	f.put(records.KeySpec, spec.Cluster{Durability: spec.DurabilitySync, SyncStandbys: 2, Strict: true})
-	if _, err = c.Drain(ctx, "n3", false); codeOf(err) != "strict" {
+	if _, err = c.Drain(ctx, "n3", DrainRequest{}); codeOf(err) != "strict" {
 		t.Errorf("of a strict cluster: %v", err)
 	}
 }

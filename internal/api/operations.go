@@ -15,6 +15,7 @@ import (
 const (
 	operationTimeoutMax = time.Hour
 	maxWaitMax          = time.Minute // clients are held meanwhile
+	reasonMax           = 200
 	scheduleMax         = 31 * 24 * time.Hour
 )
 
@@ -60,9 +61,12 @@ func newOperation(v core.StoreView, known map[string]peer.Status, request Operat
 	op := core.Operation{
 		ID: id, Kind: request.Kind, To: request.To, Queue: request.Queue, Pending: request.Pending,
 		Force: request.Force, Phase: core.PhaseRequested, TimeoutMS: request.TimeoutMS,
-		MaxWaitMS: request.MaxWaitMS, DryRun: request.DryRun, Rolling: request.Rolling,
+		MaxWaitMS: request.MaxWaitMS, DryRun: request.DryRun, Rolling: request.Rolling, Reason: request.Reason,
 	}
 	if err := checkOptions(request); err != nil {
+		return op, err
+	}
+	if err := checkWait(v, op.MaxWait()); err != nil {
 		return op, err
 	}
 	if d := time.Duration(request.TimeoutMS) * time.Millisecond; d < 0 || d > operationTimeoutMax {
@@ -95,8 +99,14 @@ func newOperation(v core.StoreView, known map[string]peer.Status, request Operat
 func checkOptions(r OperationRequest) error {
 	wait := time.Duration(r.MaxWaitMS) * time.Millisecond
 	switch {
-	case r.Kind != core.OpSwitchover && (r.DryRun || r.MaxWaitMS != 0):
-		return badRequest("dry_run and max_wait_ms are for a switchover")
+	case r.Kind != core.OpSwitchover && r.DryRun:
+		return badRequest("dry_run is for a switchover")
+	case r.Kind != core.OpSwitchover && !r.Rolling && r.MaxWaitMS != 0:
+		return badRequest("max_wait_ms is for a switchover, and for a rolling restart")
+	case r.Kind == core.OpRestart && !r.Rolling && r.Force:
+		return badRequest("a restart in place ends what is open: force is for a rolling one")
+	case len(r.Reason) > reasonMax:
+		return badRequest("reason: want at most %d bytes", reasonMax)
 	case r.Kind != core.OpRestart && r.Rolling:
 		return badRequest("rolling is for a restart")
 	case r.Kind == core.OpFailover && r.At != "":
@@ -105,6 +115,15 @@ func checkOptions(r OperationRequest) error {
 		return badRequest("either dry_run or at")
 	case wait < 0 || wait > maxWaitMax:
 		return badRequest("max_wait_ms %d: want 0 to %d", r.MaxWaitMS, maxWaitMax.Milliseconds())
+	}
+	return nil
+}
+
+// checkWait: who waits at an endpoint is dropped after query_wait, also while it is held. The move itself may take HoldMax.
+func checkWait(v core.StoreView, wait time.Duration) error {
+	if limit := v.Spec.Pooler.QueryWait.D() - core.HoldMax; len(v.Poolers) > 0 && v.Spec.Pooler.QueryWait != 0 && wait > limit {
+		return badRequest("max_wait_ms %d: the endpoints drop clients that wait for longer than pooler.query_wait (%s), and the move needs up to %s of it: want at most %d",
+			wait.Milliseconds(), v.Spec.Pooler.QueryWait.D(), core.HoldMax, limit.Milliseconds())
 	}
 	return nil
 }

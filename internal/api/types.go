@@ -163,10 +163,17 @@ type OperationRequest struct {
 	Pending   bool     `json:"pending,omitempty"`
 	Force     bool     `json:"force,omitempty"`
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`
-	MaxWaitMS int64    `json:"max_wait_ms,omitempty"` // switchover: how long open transactions are waited for; then Force ends them
+	MaxWaitMS int64    `json:"max_wait_ms,omitempty"` // switchover, rolling restart: how long open transactions are waited for; then Force ends them
 	DryRun    bool     `json:"dry_run,omitempty"`     // switchover: only the checks
 	Rolling   bool     `json:"rolling,omitempty"`     // restart: the primary hands over rather than restart in place
-	At        string   `json:"at,omitempty"`          // RFC 3339: not before this time
+	At        string   `json:"at,omitempty"`          // RFC 3339: not before this time, and not ten minutes after it
+	Reason    string   `json:"reason,omitempty"`      // for people: why; stands in the operation and its certificate
+}
+
+// DrainRequest is the body of PUT /v1/members/NAME/drain, which may be empty: how the primary, if it is one, hands over.
+type DrainRequest struct {
+	MaxWaitMS int64 `json:"max_wait_ms,omitempty"` // how long open transactions are waited for
+	Force     bool  `json:"force,omitempty"`       // then ends them
 }
 
 // MemberRequest is the body of POST /v1/members/NAME/requests.

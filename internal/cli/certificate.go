@@ -40,17 +40,29 @@ func (a *app) awaitCertificate(ctx context.Context, c *api.Client, op core.Opera
 // printCertificate says who, why, where the old history ended and what the new primary had of it.
 func printCertificate(w io.Writer, op core.Operation) {
 	c := op.Certificate
-	fmt.Fprintf(w, "certificate of %s, asked for by %s\n", op.ID, op.By)
+	fmt.Fprintf(w, "certificate of %s, asked for by %s%s\n", op.ID, op.By, because(op.Reason))
 	if c.Shutdown == 0 {
 		fmt.Fprintf(w, "  %s has not told where it stopped; the lease was handed over on the proof of it\n", op.From)
 	} else {
 		fmt.Fprintf(w, "  %s stopped at %s (shutdown checkpoint); %s had received %s\n", op.From, c.Shutdown, op.To, c.Received)
 	}
-	fmt.Fprintf(w, "  stop and proof %.0f ms, promotion %.0f ms\n", c.StopMS, c.PromoteMS)
+	fmt.Fprintf(w, "  ahead of it %.0f ms; hold %.0f ms, stop and proof %.0f ms, promotion %.0f ms\n", c.AheadMS, c.HoldMS, c.StopMS, c.PromoteMS)
 	for _, p := range c.Poolers {
 		fmt.Fprintf(w, "  endpoint %s: %d clients held for %.0f ms (%.0f ms until no transaction was open), %d dropped\n", p.Name, p.Clients, p.HeldMS, p.DrainMS, p.Errors)
 	}
-	fmt.Fprintln(w, "  commits lost: 0")
+	if len(c.Unheld) > 0 {
+		fmt.Fprintf(w, "  not held, as they were silent: the clients of %s\n", strings.Join(c.Unheld, ", "))
+	}
+	if c.Proves() {
+		fmt.Fprintln(w, "  commits lost: 0")
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + oneLine(reason)
 }
 
 // dryRun shows each check; its exit code says whether a switchover would begin.

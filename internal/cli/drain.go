@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,24 +12,28 @@ import (
 )
 
 func (a *app) drainCommand() *cobra.Command {
-	timeout := 30 * time.Second
+	timeout, wait := 30*time.Second, time.Duration(0)
+	var request api.DrainRequest
 	cmd := &cobra.Command{
 		Use:     "drain MEMBER",
 		Example: "  pgherd drain n2",
 		Short:   "take a member out of service before its maintenance",
 		Long: "A drained member is given no role: it never takes over, commits do not wait for it, and read-only endpoints send\n" +
-			"nobody to it. The primary hands over first. It goes on streaming, so that it is current when it is undrained.",
+			"nobody to it. The primary hands over first, as by `pgherd switchover`. It goes on streaming, so that it is current when it is undrained.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.drain(cmd, args[0], timeout)
+			request.MaxWaitMS = wait.Milliseconds()
+			return a.drain(cmd, args[0], request, timeout)
 		},
 	}
+	cmd.Flags().DurationVar(&wait, "max-wait", core.HoldWait, "of the primary: how long open transactions behind the endpoints are waited for")
+	cmd.Flags().BoolVar(&request.Force, "force", false, "of the primary: terminate what is still open after --max-wait")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "stop waiting for the handover after this")
 	return cmd
 }
 
 // drain follows the handover that it begins when the member is the primary.
-func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) error {
+func (a *app) drain(cmd *cobra.Command, member string, request api.DrainRequest, timeout time.Duration) error {
 	c, err := a.client()
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) er
 	began := a.now()
 	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
 	defer cancel()
-	answer, err := c.Drain(ctx, member, false)
+	answer, err := c.Drain(ctx, member, request)
 	if err != nil {
 		return mutation(err)
 	}
@@ -48,7 +53,13 @@ func (a *app) drain(cmd *cobra.Command, member string, timeout time.Duration) er
 	if err != nil {
 		return err
 	}
-	return a.operationEnded(op, a.now().Sub(began))
+	took := a.now().Sub(began)
+	if op.Phase == core.PhaseAborted {
+		fmt.Fprintf(a.stderr, "warning: %s is drained, and leads still: repeat with a longer --max-wait or --force, or `pgherd undrain %s`\n", member, member)
+	} else {
+		op = a.awaitCertificate(cmd.Context(), c, op)
+	}
+	return a.operationEnded(op, took)
 }
 
 func (a *app) undrainCommand() *cobra.Command {
@@ -58,7 +69,7 @@ func (a *app) undrainCommand() *cobra.Command {
 		Short:   "put a drained member back into service",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Drain(ctx, args[0], true)) })
+			return a.call(cmd, func(ctx context.Context, c *api.Client) error { return a.accepted(c.Undrain(ctx, args[0])) })
 		},
 	}
 }

@@ -29,9 +29,12 @@ type OperationResult struct {
 	Phase   string  `json:"phase"` // done or aborted
 	Text    string  `json:"text,omitempty"`
 	Seconds float64 `json:"seconds"`
+	By      string  `json:"by,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
 
 	Checks      []core.Check      `json:"checks,omitempty"`
-	Certificate *core.Certificate `json:"certificate,omitempty"` // of a switchover that is done
+	Certificate *core.Certificate `json:"certificate,omitempty"`  // of a switchover that is done
+	CommitsLost *int              `json:"commits_lost,omitempty"` // 0, where the certificate proves it
 }
 
 // operate begins an operation and follows it to its end.
@@ -63,7 +66,7 @@ func (a *app) operate(cmd *cobra.Command, request api.OperationRequest, timeout 
 }
 
 func (a *app) operationEnded(op core.Operation, took time.Duration) error {
-	result := OperationResult{ID: op.ID, Kind: op.Kind, From: op.From, To: op.To, Phase: op.Phase, Text: op.Text, Seconds: took.Seconds(), Checks: op.Checks}
+	result := OperationResult{ID: op.ID, Kind: op.Kind, From: op.From, To: op.To, Phase: op.Phase, Text: op.Text, Seconds: took.Seconds(), Checks: op.Checks, By: op.By, Reason: op.Reason}
 	switch {
 	case op.Phase == core.PhaseScheduled:
 		return a.answer(result, func(w io.Writer) {
@@ -74,6 +77,9 @@ func (a *app) operationEnded(op core.Operation, took time.Duration) error {
 	}
 	if op.Kind == core.OpSwitchover && op.Phase == core.PhaseDone {
 		result.Certificate = &op.Certificate
+		if op.Certificate.Proves() {
+			result.CommitsLost = new(int)
+		}
 	}
 	if op.Phase == core.PhaseAborted {
 		if a.json {

@@ -32,6 +32,7 @@ func (a *app) switchoverCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&wait, "max-wait", core.HoldWait, "how long open transactions behind the endpoints are waited for")
 	cmd.Flags().BoolVar(&request.Force, "force", false, "terminate what is still open after --max-wait")
 	cmd.Flags().BoolVar(&request.DryRun, "dry-run", false, "only check, and show each check")
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record: it stands in the certificate")
 	cmd.Flags().StringVar(&request.At, "at", "", "begin at this time (RFC 3339); `pgherd cancel` takes it back")
 	return cmd
 }

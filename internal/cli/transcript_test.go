@@ -138,17 +138,17 @@ func TestEventsTranscript(t *testing.T) {
 
 func TestOperationTranscripts(t *testing.T) {
 	c := newCluster(t)
-	c.transcript("switchover-refused", "switchover n1", "switchover n9", "switchover --timeout -1s", "switchover --at 2020-01-01T00:00:00Z", "switchover --at tomorrow", "switchover --max-wait 2m", "switchover --dry-run --at 2099-01-01T00:00:00Z", "drain n9", "cancel", "failover n2", "failover", "restart n2 --pending", "remove n1", "reinit n1")
+	c.transcript("switchover-refused", "switchover n1", "switchover n9", "switchover --timeout -1s", "switchover --at 2020-01-01T00:00:00Z", "switchover --at tomorrow", "switchover --max-wait 2m", "restart n2 --max-wait 5s", "restart n2 --force", "switchover --dry-run --at 2099-01-01T00:00:00Z", "drain n9", "cancel", "failover n2", "failover", "restart n2 --pending", "remove n1", "reinit n1")
 	// The phases in between may be too quick to be seen; their ends are not.
 	hold := core.PoolerHold{Clients: 16, HeldMS: 118.2, DrainMS: 6.4}
-	certificate := core.Certificate{Shutdown: 0x5000028, Received: wal.Position{Timeline: 1, LSN: 0x50000A0}, StopMS: 42, PromoteMS: 38, Poolers: []core.PoolerPart{{Name: "n3", PoolerHold: hold}}, Whole: true}
+	certificate := core.Certificate{Shutdown: 0x5000028, Received: wal.Position{Timeline: 1, LSN: 0x50000A0}, AheadMS: 640, HoldMS: 6.2, StopMS: 42, PromoteMS: 38, Poolers: []core.PoolerPart{{Name: "n3", PoolerHold: hold}}, Whole: true}
 	c.drive(core.Operation{Phase: core.PhaseDone, To: "n2", Text: "n2 leads term 5", Certificate: certificate})
-	stdout, stderr, code := c.run("switchover", "n2")
+	stdout, stderr, code := c.run("switchover", "n2", "--reason", "a new kernel")
 	want := "  n1 stopped at 0/5000028 (shutdown checkpoint); n2 had received 1:0/50000A0\n" +
-		"  stop and proof 42 ms, promotion 38 ms\n" +
+		"  ahead of it 640 ms; hold 6 ms, stop and proof 42 ms, promotion 38 ms\n" +
 		"  endpoint n3: 16 clients held for 118 ms (6 ms until no transaction was open), 0 dropped\n" +
 		"  commits lost: 0\n"
-	if code != ExitDone || !strings.HasPrefix(stdout, "switchover done in ") || !strings.Contains(stdout, ": n2 leads term 5\ncertificate of ") || !strings.HasSuffix(stdout, want) || !strings.Contains(stderr, "requested") {
+	if code != ExitDone || !strings.HasPrefix(stdout, "switchover done in ") || !strings.Contains(stdout, ": n2 leads term 5\ncertificate of ") || !strings.Contains(stdout, " on n1: a new kernel\n") || !strings.HasSuffix(stdout, want) || !strings.Contains(stderr, "requested") {
 		t.Errorf("done: %d %q %q", code, stdout, stderr)
 	}
 	checks := []core.Check{{Member: "n2", Name: "streaming", OK: true, Text: "streams"}, {Member: "n3", Name: "allowed", Text: "is tagged no_failover, or drained"}}

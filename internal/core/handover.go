@@ -19,6 +19,7 @@ const (
 	calmAfter   = 2 * time.Second        // a promotion: until then clients are served before all else
 	saidAfter   = calmAfter / 8          // of the same: the first commits are what clients wait for, and each record is read by all members
 	certifyWait = 10 * time.Second       // for all parts of a certificate
+	replayMax   = 16 << 20               // bytes that a candidate replays while clients wait: after the point of no return, and before it opens
 	holdStop    = 8 * time.Second        // for the stop: less than HoldMax, so that clients are held while it is undone
 )
 
@@ -51,11 +52,11 @@ func (d *decider) driveSwitchover(op Operation) bool {
 func (d *decider) switchoverDone(op Operation, took time.Duration) {
 	why := because("switchover_done", "%s leads term %d", d.v.Self, d.lease.Term)
 	if op.Resume {
-		op.Kind, op.Resume, op.From, op.To, op.Candidate, op.Phase, op.Term = OpRestart, false, "", "", "", PhaseRequested, d.lease.Term
+		op.Kind, op.Resume, op.From, op.To, op.Candidate, op.Phase, op.Term, op.Certificate = OpRestart, false, "", "", "", PhaseRequested, d.lease.Term, Certificate{}
 		d.putOperation(op, why)
 		return
 	}
-	op.Certificate.PromoteMS = took.Seconds() * 1000
+	op.Certificate.PromoteMS = ms(took)
 	d.endOperation(op, PhaseDone, why)
 }
 
@@ -84,7 +85,7 @@ func (d *decider) switchoverRequested(op Operation, late bool) bool {
 	if !d.flushedAhead(op, who) {
 		return false
 	}
-	op.To, op.Phase, op.Term = who, PhaseStopping, d.lease.Term
+	op.To, op.Phase, op.Term, op.Certificate.AheadMS = who, PhaseStopping, d.lease.Term, ms(d.phaseAge())
 	if len(d.holding(op)) > 0 {
 		op.Phase = PhaseHolding
 	}
@@ -167,6 +168,10 @@ func (d *decider) checks(p Peer) (out []Check) {
 	add("standby", fresh(p) && p.Instance.Standby(), "is a running standby", "is not a running standby: "+orNone(p.Err))
 	add("streaming", sending && s.Streaming, "streams", "does not stream")
 	behind := because("lag", "is %d bytes behind, and may be %d", lag, d.spec.MaxLagBytes).Text
+	if replay := d.inst.WriteLSN.Sub(s.ReplayLSN); s.ReplayLSN != 0 {
+		text := because("lag", "has %d bytes to replay, and may have %d", replay, replayMax).Text
+		add("replay", replay <= replayMax, text, text)
+	}
 	add("lag", sending && lag <= d.spec.MaxLagBytes, behind, behind)
 	return out
 }
@@ -197,7 +202,7 @@ func (d *decider) switchoverHolding(op Operation) bool {
 	}
 	switch {
 	case len(waiting) == 0:
-		op.Phase = PhaseStopping
+		op.Phase, op.Certificate.HoldMS = PhaseStopping, ms(d.phaseAge())
 		d.putOperation(op, because("held", "no pooler has a transaction open"))
 		d.do(Step{Kind: StepStop, After: true, Why: because("switchover", "%s takes over", op.To)})
 		return true
@@ -238,7 +243,7 @@ func (d *decider) switchoverStopping(op Operation, late bool) bool {
 		}
 		return true
 	}
-	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: d.phaseAge().Seconds() * 1000}
+	d.mem.Handed = Handed{Operation: op.ID, Shutdown: d.inst.Checkpoint, Received: p.Instance.Position(), StopMS: ms(d.phaseAge())}
 	next := d.newLease(op.To, p.Instance.Position().LSN, d.receivedShutdown)
 	next.Sync = d.withItself(op.To, next.Sync)
 	d.putLease(next, because("handed_over", "%s has received the shutdown checkpoint %s: it has everything", op.To, d.inst.Checkpoint))
@@ -266,11 +271,13 @@ func (d *decider) certify(op *Operation) bool {
 		return false
 	}
 	next, waits := *op, op.Certificate.Shutdown == 0
-	next.Certificate.Poolers = nil
+	next.Certificate.Poolers, next.Certificate.Unheld = nil, nil
 	for _, p := range d.v.Store.Poolers {
 		if p.Hold != nil && p.Hold.Operation == op.ID {
 			waits = waits || p.Hold.State != HoldOver
 			next.Certificate.Poolers = append(next.Certificate.Poolers, PoolerPart{p.Name, *p.Hold})
+		} else {
+			next.Certificate.Unheld = append(next.Certificate.Unheld, p.Name)
 		}
 	}
 	if waits && d.phaseAge() < certifyWait {

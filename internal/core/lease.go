@@ -238,7 +238,7 @@ func (d *decider) successor() (string, bool) {
 }
 
 // leaveOffice is SIGTERM on the primary's member: hand over when somebody can take
-// over, else stop and release. It returns true when it decided the tick.
+// over, else stop and release. Transactions that do not end in time are ended: the stop would end them too, and everybody else's with them. It returns true when it decided the tick.
 func (d *decider) leaveOffice() bool {
 	op, writable := d.v.Store.Operation, d.v.Store.Err == "" && !d.v.Store.Paused
 	if op.Active() && writable {
@@ -253,7 +253,7 @@ func (d *decider) leaveOffice() bool {
 	}
 	tried := op != nil && op.ID == d.opID("leave")
 	if who, ok := d.successor(); d.inst.Primary && ok && writable && !tried {
-		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop"}
+		op := Operation{ID: d.opID("leave"), Kind: OpSwitchover, From: d.v.Self, Phase: PhaseRequested, Term: d.lease.Term, By: "agent stop", Reason: "the agent of the primary was told to stop", Force: true}
 		d.putOperation(op, because("leaving", "the agent of the primary was told to stop: %s can take over", who))
 		return true
 	}

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// scheduleMissed is how late what was planned may begin: it was planned for a quiet hour.
+const scheduleMissed = 10 * time.Minute
+
 // driveOperation moves the cluster's operation on. Only the holder of the lease
 // drives; a new holder finishes or takes back what an older one began. It returns
 // true when it decided the tick.
@@ -12,8 +15,15 @@ func (d *decider) driveOperation() bool {
 	op := d.v.Store.Operation
 	if op != nil && op.Phase == PhaseScheduled && d.v.Wall >= op.AtMS {
 		next := *op
-		next.Phase = PhaseRequested
-		d.putOperation(next, because("due", "the %s was asked for at this time", op.Kind))
+		switch late := time.Duration(d.v.Wall-op.AtMS) * time.Millisecond; {
+		case late > scheduleMissed:
+			d.endOperation(next, PhaseAborted, because("schedule_missed", "its time has passed by %s: nobody could begin it then, and nobody may expect it now", late.Round(time.Second)))
+		case d.v.Store.Paused:
+			d.say("paused", "the %s is due, and waits: the cluster is paused", op.Kind)
+		default:
+			next.Phase = PhaseRequested
+			d.putOperation(next, because("due", "the %s was asked for at this time", op.Kind))
+		}
 		return false
 	}
 	if !op.Active() {

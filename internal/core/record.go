@@ -262,7 +262,8 @@ type Operation struct {
 	Term      uint64   `json:"term,omitempty"` // of the driver that wrote the phase
 	Force     bool     `json:"force,omitempty"`
 	By        string   `json:"by,omitempty"`
-	Text      string   `json:"text,omitempty"` // why it ended as it did
+	Reason    string   `json:"reason,omitempty"` // why it was asked for
+	Text      string   `json:"text,omitempty"`   // why it ended as it did
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`
 	// MaxWaitMS is how long open transactions may keep the poolers from holding; 0: HoldWait. With
 	// Force, what is still open then is terminated; else the operation is taken back.
@@ -289,11 +290,17 @@ type Check struct {
 type Certificate struct {
 	Shutdown  wal.LSN      `json:"shutdown,omitempty"` // where the shutdown checkpoint begins, the last record of the old timeline
 	Received  wal.Position `json:"received,omitzero"`  // by the new primary, when the lease was handed over; beyond Shutdown
+	AheadMS   float64      `json:"ahead_ms,omitempty"` // checks, checkpoint, and what it settles: clients notice nothing
+	HoldMS    float64      `json:"hold_ms,omitempty"`  // from the order to hold clients until no transaction was open anywhere
 	StopMS    float64      `json:"stop_ms,omitempty"`  // from the order to stop until the lease was handed over
 	PromoteMS float64      `json:"promote_ms"`         // from when the new primary saw the lease until it accepted writes
 	Poolers   []PoolerPart `json:"poolers,omitempty"`
-	Whole     bool         `json:"whole,omitempty"` // all parts are in that will ever be
+	Unheld    []string     `json:"not_held,omitempty"` // poolers that were silent: what their clients saw is not known
+	Whole     bool         `json:"whole,omitempty"`    // all parts are in that will ever be
 }
+
+// Proves says that the candidate had all that there was, so that no commit is lost.
+func (c *Certificate) Proves() bool { return c.Shutdown != 0 && c.Received.LSN > c.Shutdown }
 
 // PoolerPart is one pooler's hold.
 type PoolerPart struct {
@@ -324,9 +331,10 @@ func (o *Operation) MaxWait() time.Duration {
 	return HoldWait
 }
 
-// Timeout is after how long one that does not get past a phase is taken back.
+// Timeout is after how long one that does not get past a phase is taken back. A rolling restart's own is for a restart, and much
+// longer than a handover in it may take.
 func (o *Operation) Timeout() time.Duration {
-	if o.TimeoutMS > 0 {
+	if o.TimeoutMS > 0 && !o.Resume {
 		return time.Duration(o.TimeoutMS) * time.Millisecond
 	}
 	return opTimeout

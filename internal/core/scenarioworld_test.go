@@ -297,6 +297,7 @@ func (b *builder) local(drop bool, key string, w words) {
 			s := Sender{Member: w[0], Streaming: true, FlushLSN: l.Instance.WriteLSN}
 			w.flag("streaming", &s.Streaming)
 			w.lsn("flush", &s.FlushLSN)
+			w.lsn("replay", &s.ReplayLSN)
 			l.Instance.Senders = append(l.Instance.Senders, s)
 		}
 	case "slot":

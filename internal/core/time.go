@@ -12,3 +12,6 @@ func (i Instant) Add(d time.Duration) Instant { return i + Instant(d) }
 
 // Sub gives the time from j to i.
 func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
+
+// ms is a duration as records have it.
+func ms(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -55,7 +55,7 @@ func (d *decider) watchLost() {
 		return
 	}
 	if who, ok := d.successor(); ok {
-		next := Operation{ID: d.opID("watchdog"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "watchdog"}
+		next := Operation{ID: d.opID("watchdog"), Kind: OpSwitchover, From: d.v.Self, To: who, Phase: PhaseRequested, Term: d.lease.Term, By: "watchdog", Reason: "the watchdog is required, and lost"}
 		d.putOperation(next, because(CondUnwatched, "%s takes over: the watchdog here is required and lost", who))
 	}
 }

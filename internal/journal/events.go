@@ -183,11 +183,15 @@ func (d *deriver) of(operation, phase string) {
 // certificateText is the certificate in one line.
 func certificateText(op core.Operation) string {
 	c, b := op.Certificate, strings.Builder{}
-	fmt.Fprintf(&b, "switchover %s by %s: %s to %s in term %d", op.ID, op.By, op.From, op.To, op.Term)
+	by := op.By
+	if op.Reason != "" {
+		by += " (" + op.Reason + ")"
+	}
+	fmt.Fprintf(&b, "switchover %s by %s: %s to %s in term %d", op.ID, by, op.From, op.To, op.Term)
 	if c.Shutdown != 0 {
 		fmt.Fprintf(&b, "; shutdown checkpoint %s, received %s", c.Shutdown, c.Received)
 	}
-	fmt.Fprintf(&b, "; stop %.0f ms, promotion %.0f ms", c.StopMS, c.PromoteMS)
+	fmt.Fprintf(&b, "; ahead of it %.0f ms, hold %.0f ms, stop %.0f ms, promotion %.0f ms", c.AheadMS, c.HoldMS, c.StopMS, c.PromoteMS)
 	clients, held, dropped := 0, 0.0, 0
 	for _, p := range c.Poolers {
 		clients, held, dropped = clients+p.Clients, max(held, p.HeldMS), dropped+p.Errors
@@ -195,7 +199,13 @@ func certificateText(op core.Operation) string {
 	if len(c.Poolers) > 0 {
 		fmt.Fprintf(&b, "; %d endpoints held %d clients for at most %.0f ms, %d dropped", len(c.Poolers), clients, held, dropped)
 	}
-	return b.String() + "; commits lost: 0"
+	if len(c.Unheld) > 0 {
+		fmt.Fprintf(&b, "; not held, as silent: the clients of %s", strings.Join(c.Unheld, ", "))
+	}
+	if c.Proves() {
+		b.WriteString("; commits lost: 0")
+	}
+	return b.String()
 }
 
 func (d *deriver) members(was, is []core.MemberRecord) {
