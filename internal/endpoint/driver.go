@@ -16,6 +16,7 @@ import (
 const (
 	doMax      = 3 * time.Second        // for one thing that is asked of a pooler
 	retryEvery = 200 * time.Millisecond // after one that failed
+	settleMax  = 2 * time.Second        // of an endpoint that is to end: for what is open there
 	findEvery  = 15 * time.Second       // for a program that is not there
 
 	// refreshEvery: a node's certificate is renewed long before its end, in place.
@@ -290,6 +291,18 @@ func (d *driver) letGo(ctx context.Context, w want) error {
 	return nil
 }
 
+// settle lets no transaction begin any more, and waits for those that are open.
+func (d *driver) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleMax)
+	defer cancel()
+	if s, err := d.p.State(ctx); err != nil || !s.Running {
+		return
+	}
+	if err := d.p.Pause(ctx); err != nil {
+		d.log.Info("the endpoint ends before all transactions have", "error", err)
+	}
+}
+
 func (d *driver) route(ctx context.Context, targets []pooler.Target) error {
 	if err := d.p.Route(ctx, targets); err != nil {
 		return err
@@ -299,11 +312,13 @@ func (d *driver) route(ctx context.Context, targets []pooler.Target) error {
 	return nil
 }
 
-// end stops the program, and with it its clients.
+// end stops the program, and with it its clients. What they have begun may end first, for a while: a statement that is cut
+// tells nobody whether it was done.
 func (d *driver) end(ctx context.Context) error {
 	if d.p == nil {
 		return nil
 	}
+	d.settle(ctx)
 	ctx, cancel := context.WithTimeout(ctx, doMax)
 	defer cancel()
 	if d.unpause != nil {

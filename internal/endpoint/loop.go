@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -98,15 +99,18 @@ func (l *Loop) Run(ctx context.Context) error {
 // Stop ends both poolers and takes the record back, bounded by ctx. It is called after Run has ended.
 func (l *Loop) Stop(ctx context.Context) error {
 	err := l.recorder.remove(ctx, l.c.Name)
-	for _, d := range []*driver{l.rw, l.ro} {
-		if d.p == nil { // Run ended before it had looked what is there
-			d.adopt(ctx)
-		}
-		if e := d.end(ctx); err == nil {
-			err = e
-		}
+	var ends sync.WaitGroup
+	failed := make([]error, 2)
+	for i, d := range []*driver{l.rw, l.ro} {
+		ends.Go(func() {
+			if d.p == nil { // Run ended before it had looked what is there
+				d.adopt(ctx)
+			}
+			failed[i] = d.end(ctx)
+		})
 	}
-	return err
+	ends.Wait()
+	return errors.Join(err, failed[0], failed[1])
 }
 
 // read keeps the newest state of the cluster.

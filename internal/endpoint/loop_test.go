@@ -414,6 +414,32 @@ func TestStopTakesTheRecordBack(t *testing.T) {
 	}
 }
 
+// What clients have begun ends before the endpoint does; what does not end keeps it for a while only.
+func TestStopLetsTransactionsEnd(t *testing.T) {
+	for name, ends := range map[string]bool{"one that ends": true, "one that does not": false} {
+		h := newHost(t)
+		h.end()
+		h.rw.open(1)
+		h.rw.forget()
+		stopped := make(chan error)
+		began := time.Now()
+		go func() { stopped <- h.loop.Stop(context.Background()) }()
+		h.await("the pause", func() bool { return slices.Contains(h.rw.log(), "pause") })
+		if !h.rw.up() {
+			t.Errorf("%s: the endpoint ended with a transaction open", name)
+		}
+		if ends {
+			h.rw.open(0)
+		}
+		if err := <-stopped; err != nil || h.rw.up() || !slices.Equal(h.rw.log(), []string{"pause", "stop"}) {
+			t.Errorf("%s: %v, %v", name, err, h.rw.log())
+		}
+		if took := time.Since(began); ends == (took >= settleMax) {
+			t.Errorf("%s: it took %v", name, took)
+		}
+	}
+}
+
 func TestAMissingProgramIsSaid(t *testing.T) {
 	h := newHost(t)
 	h.end()

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ func TestHandovers(t *testing.T) {
 		{"at", plannedBeginsByItself},
 		{"rolling restart", rollingRestart},
 		{"SIGTERM", stoppedAgentHandsOver},
+		{"SIGTERM on a standby", stoppedStandbyLetsStatementsEnd},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {
 			c.t = t
@@ -169,6 +171,12 @@ func rollingRestart(t *testing.T, c *cluster) {
 func stoppedAgentHandsOver(t *testing.T, c *cluster) {
 	old := c.waitRouted()
 	l := c.startBehind(c.others(old)...)
+	// One transaction does not end: it alone is ended, as the stop would have ended it.
+	blocker := c.others(old)[0].web(c.others(old)[0].rw, "app")
+	defer blocker.Close(context.Background())
+	if _, err := blocker.Exec(context.Background(), "BEGIN; SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	old.signal(syscall.SIGTERM)
 	if code := old.waitEnd(60 * time.Second); code != 0 {
@@ -178,10 +186,45 @@ func stoppedAgentHandsOver(t *testing.T, c *cluster) {
 	c.waitLeader(old, 5*time.Second)
 	l.waitAcked(50)
 	l.checkUnnoticed()
+	if _, err := blocker.Exec(context.Background(), "COMMIT"); err == nil {
+		t.Error("the transaction that was open went on at the next primary")
+	}
 	if left := c.processes(old); len(left) > 0 {
 		t.Errorf("left of %s: %+v", old.name, left)
 	}
 	old.start()
 	c.waitRouted()
 	l.checkRows()
+}
+
+// stoppedStandbyLetsStatementsEnd: a host that is to be rebooted takes its endpoint with it, and not what runs there.
+func stoppedStandbyLetsStatementsEnd(t *testing.T, c *cluster) {
+	standby := c.others(c.waitRouted())[0]
+	client := standby.web(standby.rw, "app")
+	defer client.Close(context.Background())
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tx, err := client.Begin(context.Background())
+		if err == nil {
+			_, err = tx.Exec(context.Background(), "SELECT 1")
+		}
+		close(begun)
+		if err == nil {
+			_, err = tx.Exec(context.Background(), "SELECT pg_sleep(1)")
+		}
+		if err == nil {
+			err = tx.Commit(context.Background())
+		}
+		ended <- err
+	}()
+	<-begun
+	standby.signal(syscall.SIGTERM)
+	if err := <-ended; err != nil {
+		t.Errorf("a transaction of one second at the endpoint of a standby whose agent was told to stop: %v", err)
+	}
+	if code := standby.waitEnd(60 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	standby.start()
+	c.waitRouted()
 }
