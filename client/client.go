@@ -43,10 +43,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Watch is the members' API. It is for programs that run beside a member: it needs a member's certificate.
+// Watch is the members' API. It is for who may look: a viewer is enough, by its certificate (`pgherd viewer create`) or by an
+// access token (`pgherd access create NAME --role viewer`).
 type Watch struct {
-	URLs []string    // "https://10.0.0.1:7432", of all members; they are tried in turn
-	TLS  *tls.Config // with the cluster's CA and a member's certificate
+	URLs  []string    // "https://10.0.0.1:7432", of all members; they are tried in turn
+	TLS   *tls.Config // with the cluster's CA, and the certificate, if it is by that
+	Token string      // the access token: a secret, sent over TLS only
 }
 
 // Target is the primary that is followed.

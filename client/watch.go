@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -30,7 +31,7 @@ func (p *Pool) watch(ctx context.Context, w Watch) {
 	last := make([]string, len(w.URLs))
 	for n := 0; len(w.URLs) > 0; n++ {
 		i := n % len(w.URLs)
-		err := p.watchOne(ctx, client, w.URLs[i], &last[i])
+		err := p.watchOne(ctx, client, w.URLs[i], w.Token, &last[i])
 		p.o.Log.Debug("pgherd client: a watch ended", "url", w.URLs[i], "error", err)
 		again := watchAgain
 		if i == len(w.URLs)-1 {
@@ -42,7 +43,7 @@ func (p *Pool) watch(ctx context.Context, w Watch) {
 	}
 }
 
-func (p *Pool) watchOne(ctx context.Context, client *http.Client, url string, last *string) error {
+func (p *Pool) watchOne(ctx context.Context, client *http.Client, url, token string, last *string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(watchSilence, cancel)
@@ -50,6 +51,12 @@ func (p *Pool) watchOne(ctx context.Context, client *http.Client, url string, la
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(url, "/")+"/v1/watch", nil)
 	if err != nil {
 		return err
+	}
+	if token != "" {
+		if request.URL.Scheme != "https" {
+			return errors.New("the access token is sent over TLS only")
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	if *last != "" {
 		request.Header.Set("Last-Event-ID", *last)

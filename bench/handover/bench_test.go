@@ -33,10 +33,10 @@ func TestSummary(t *testing.T) {
 	seen := []sight{
 		{at(900), 1, sawDone, ""}, {at(950), 2, sawDone, ""}, {at(500), 2, sawFailed, "before"},
 		{at(1100), 1, sawLostOpen, "gone"}, {at(1600), 1, sawDone, ""}, {at(1300), 2, sawDone, ""},
-		{at(1400), 2, sawLostIdle, "hung up"}, {at(1350), 2, sawFailed, "25006"}, {at(1900), 1, sawDone, ""},
+		{at(1400), 2, sawLostIdle, "hung up"}, {at(1350), 2, sawFailed, "25006"}, {at(1900), 1, sawDone, ""}, {at(1910), 3, sawLostNew, "failing"},
 	}
 	s := summarise(seen, at(1000), at(2000))
-	if s.gap != 700*time.Millisecond || s.gapOfAll != 350*time.Millisecond || s.lostOpen != 1 || s.lostIdle != 1 || s.failed != 1 {
+	if s.gap != 700*time.Millisecond || s.gapOfAll != 350*time.Millisecond || s.lostOpen != 1 || s.lostIdle != 1 || s.lostNew != 1 || s.failed != 1 {
 		t.Errorf("%+v", s)
 	}
 	if s := summarise(seen[:2], at(1000), at(2000)); s.gap != 1100*time.Millisecond {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ const (
 	sawFailed   = "failed"    // a statement, and the connection is still good
 	sawLostOpen = "lost open" // the connection, with a statement under way
 	sawLostIdle = "lost idle" // the connection, while the client thought
+	sawLostNew  = "lost new"  // the connection, with a statement that never reached a server
 )
 
 // session is one client. Its socket is kept, to see that the other end hung up before anything is sent.
@@ -106,7 +108,11 @@ func (s *session) write(ctx context.Context) {
 	case err == nil:
 		s.saw(sawDone, "")
 	case s.conn.IsClosed():
-		s.saw(sawLostOpen, err.Error())
+		what := sawLostOpen
+		if strings.Contains(err.Error(), "server login has been failing") { // PgBouncer's word for a client that has no server and finds none
+			what = sawLostNew
+		}
+		s.saw(what, err.Error())
 		s.drop()
 	default:
 		s.saw(sawFailed, err.Error())

@@ -11,6 +11,7 @@ type summary struct {
 	gapOfAll time.Duration // the longest that none had
 	lostOpen int
 	lostIdle int
+	lostNew  int
 	failed   int
 	texts    []string
 }
@@ -43,6 +44,8 @@ func summarise(seen []sight, from, to time.Time) (s summary) {
 			s.lostOpen++
 		case sawLostIdle:
 			s.lostIdle++
+		case sawLostNew:
+			s.lostNew++
 		case sawFailed:
 			s.failed++
 		}

@@ -20,6 +20,7 @@ func unplanned(ctx context.Context, b *bench, out *result) error {
 	all := report.NewFigure("postmaster killed: until the first client went on", "s", report.Target{})
 	open := report.NewFigure("postmaster killed: connections lost in a transaction", "", report.Target{})
 	idle := report.NewFigure("postmaster killed: connections lost outside of one", "", report.AtMost(0).Worst())
+	fresh := report.NewFigure("postmaster killed: connections dropped before their statement reached a server", "", report.AtMost(0).Worst())
 	refused := report.NewFigure("postmaster killed: statements failed, connection kept", "", report.Target{})
 	g, err := startSessions(ctx, b.herd.dsn(), b.o.load.Clients)
 	if err != nil {
@@ -36,11 +37,12 @@ func unplanned(ctx context.Context, b *bench, out *result) error {
 		all.Add(s.gapOfAll.Seconds())
 		open.Add(float64(s.lostOpen))
 		idle.Add(float64(s.lostIdle))
+		fresh.Add(float64(s.lostNew))
 		refused.Add(float64(s.failed))
-		say("  a client waited %.3f s at most; connections lost: %d in a transaction, %d outside; %d statements failed%s",
-			s.gap.Seconds(), s.lostOpen, s.lostIdle, s.failed, s.sample())
+		say("  a client waited %.3f s at most; connections lost: %d in a transaction, %d outside, %d before their statement reached a server; %d statements failed%s",
+			s.gap.Seconds(), s.lostOpen, s.lostIdle, s.lostNew, s.failed, s.sample())
 	}
-	out.Add(gaps, all, open, idle, refused)
+	out.Add(gaps, all, open, idle, fresh, refused)
 	return nil
 }
 

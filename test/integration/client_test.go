@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +19,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgherd/pgherd/client"
-	"github.com/pgherd/pgherd/internal/pki"
 )
 
 // program is an application that writes through package client all the time, and is never restarted.
@@ -245,11 +246,7 @@ func TestClientWithTheWatch(t *testing.T) {
 	c := shared(t)
 	p := c.waitSync()
 	c.exec(p, "DROP TABLE IF EXISTS program; CREATE TABLE program (id bigint PRIMARY KEY)")
-	tls, err := pki.ClientTLS(pki.Dir(filepath.Join(p.dir, "pki")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &client.Watch{TLS: tls}
+	w := &client.Watch{TLS: p.trusted(), Token: strings.TrimSpace(p.do("access", "create", "program"))} // a viewer
 	for _, m := range c.members {
 		w.URLs = append(w.URLs, "https://"+at(m.api))
 	}
@@ -261,11 +258,26 @@ func TestClientWithTheWatch(t *testing.T) {
 	g := c.startProgram(pool, programWriters)
 	for n := range 4 {
 		old := c.waitSync()
-		g.episode(fmt.Sprintf("switchover %d from %s", n+1, old.name), func() { old.do("switchover") })
+		failed, _ := g.episode(fmt.Sprintf("switchover %d from %s", n+1, old.name), func() { old.do("switchover") })
+		if failed > programWriters {
+			t.Errorf("%d statements failed in a switchover: a program's writer failed twice", failed)
+		}
 	}
 	c.cancelledStatement(pool)
 	c.terminatedSession(pool)
 	g.checkRows()
+}
+
+// trusted is TLS with the cluster's CA and no certificate of one's own.
+func (m *member) trusted() *tls.Config {
+	m.c.t.Helper()
+	ca, err := os.ReadFile(filepath.Join(m.dir, "pki", "ca.crt"))
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &tls.Config{RootCAs: roots}
 }
 
 // cancelledStatement: a program's own error is its own, and costs nobody else anything.
