@@ -368,6 +368,22 @@ func TestNobodyRunsNobodyIsOpen(t *testing.T) {
 	s.answer(core.HoldHeld)
 }
 
+// A pooler that dies while it holds takes its clients with it: nothing is open there any more, and the certificate has to say whom it cost.
+func TestWhoDiesInAHoldHasDroppedItsClients(t *testing.T) {
+	s := newScene(t)
+	s.v.RW.Clients = 7
+	s.switchover(core.PhaseHolding)
+	s.decide()
+	if h := s.answer(core.HoldHolding); h.Errors != 0 {
+		t.Errorf("held: %+v", h)
+	}
+	s.v.RW = Pool{Down: true, Targets: s.v.RW.Targets}
+	s.later(time.Millisecond)
+	if h := s.answer(core.HoldHeld); h.Errors != 7 {
+		t.Errorf("7 clients went with it: %+v", h)
+	}
+}
+
 func TestANewProcessTakesOver(t *testing.T) {
 	s := newScene(t)
 	s.m = Memory{}

@@ -68,6 +68,9 @@ func (d *decider) follow(h *Hold) {
 	if p.Down && h.DrainedAt == 0 {
 		h.DrainedAt = d.v.Now // no process, no transaction
 	}
+	if p.Down {
+		h.Dropped = max(h.Dropped, h.Clients) // they went with it
+	}
 	if p.HeldAt != 0 {
 		if h.HeldAt == 0 {
 			h.HeldAt = p.HeldAt
