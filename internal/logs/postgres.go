@@ -26,6 +26,7 @@ type Follower struct {
 	at    int64 // read up to here
 	rest  []byte
 	level slog.Level // of the last line that had one: what is indented below belongs to it
+	cut   bool       // of the last line: so does what is indented below
 }
 
 // Keep follows until ctx ends.
@@ -117,6 +118,10 @@ func (f *Follower) line(text string) {
 	if text == "" {
 		return
 	}
+	if f.cut && strings.HasPrefix(text, "\t") {
+		return
+	}
+	text, f.cut = withoutSecret(text)
 	head := text[:min(len(text), prefixBytesMax)]
 	first := len(head)
 	for _, s := range severities {
