@@ -132,6 +132,11 @@ func TestFollowerKeepsSecrets(t *testing.T) {
 		}
 		r.Reset()
 	}
+	// PostgreSQL writes a long line in pieces, and a look may come between them.
+	for _, piece := range []string{`LOG:  parameter "archive_command" changed to "` + strings.Repeat("x", 2*lineBytesMax), "and a K3Y\"\n"} {
+		f.lines([]byte(piece))
+	}
+	r.wants(t, "a long line", `level=INFO msg="LOG:  parameter \"archive_command\" changed to `+untold+`" source=postgres`)
 	for _, line := range []string{`LOG:  parameter "work_mem" changed to "7MB"`, `LOG:  parameter "plpgsql.extra_errors" changed to "none"`, `LOG:  archive command failed with exit code 1`, `ERROR:  syntax error in command "x"`, "\tand what belongs to it"} {
 		f.line(line)
 		if got := r.String(); strings.Contains(got, "not told") || !strings.Contains(got, "msg=") {
