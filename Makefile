@@ -97,7 +97,7 @@ sim-million: ## a million schedules, sync and async, recorded in docs/simulator-
 	@go build -buildvcs=auto -o bin/sim ./cmd/sim
 	@bin/sim -from 1 -n 1000000 -record docs/simulator-record.txt
 
-vuln: ## known vulnerabilities in what is called (asks vuln.go.dev)
+vuln: ## known vulnerabilities in what is called (asks vuln.go.dev; a part of make test where that answers)
 	@scripts/vuln.sh
 
 lab: ## real faults on real processes, as root; a table at the end (SCENARIO=a,b for some; WITNESS=1: two data members and a witness)

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Makes the container image, without a container engine: a Debian root with PostgreSQL and PgBouncer from Debian's packages
-# (scripts/image-root.sh), and above it a small layer with pgherd, as an archive that docker, podman and containerd load.
+# (scripts/image-root.sh), and above it a small layer with pgherd, as an archive that docker, podman and containerd load. Beside
+# it goes its bill of materials (CycloneDX): Debian's packages and Go's modules. The same root and commit give the same bytes.
 #
-# Usage: scripts/image.sh [FILE]   (as root; default bin/dist/pgherd_VERSION_image.tar)
+# Usage: scripts/image.sh [FILE.tar]   (as root; default bin/dist/pgherd_VERSION_image.tar; the bill is FILE.cdx.json)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=-buildvcs=false CGO_ENABLED=0 TZ=UTC LC_ALL=C.UTF-8
@@ -46,7 +47,12 @@ cat >"$work/image/config.json" <<END
   "history": [{"created": "$date", "created_by": "scripts/image-root.sh"}, {"created": "$date", "created_by": "scripts/image.sh"}]
 }
 END
+# It belongs to this archive: both are there, or neither.
+bill=${out%.tar}.cdx.json
+rm -f "$out" "$bill"
+go run ./scripts/bill -root "$root" -binary "$work/layer/usr/bin/pgherd" -version "v$version" -date "$date" >"$work/bill"
 tag=${version//+/-} # a tag knows no +
 echo "[{\"Config\": \"config.json\", \"RepoTags\": [\"pgherd:$tag\", \"pgherd:latest\"], \"Layers\": [\"base.tar\", \"pgherd.tar\"]}]" >"$work/image/manifest.json"
 tar --sort=name --numeric-owner --owner=0 --group=0 --mtime="@$epoch" -h -C "$work/image" -cf "$out" manifest.json config.json base.tar pgherd.tar
+cp "$work/bill" "$bill"
 echo "image: $out, pgherd:$tag, $(($(stat -c %s "$out") >> 20)) MB" >&2

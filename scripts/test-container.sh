@@ -28,6 +28,9 @@ if [ -z "${container_apart:-}" ]; then
 	if [ -z "$image" ]; then
 		image=$work/image.tar
 		scripts/image.sh "$image"
+		sums=$(cd "$work" && sha256sum image.tar image.cdx.json)
+		scripts/image.sh "$image"
+		[ "$(cd "$work" && sha256sum image.tar image.cdx.json)" = "$sums" ] || die "the same commit and root made another image, or another bill of materials"
 	fi
 	container_apart=$work groups=$groups unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --uts "$0" "$image"
 	exit
@@ -60,6 +63,11 @@ for n in n1 n2 n3; do
 done
 wait_for n2 healthy
 say "three containers are a cluster"
+billed() { sed -n 's,^ *"purl": "pkg:deb/debian/\([^@]*\)@\([^?]*\)?arch=\([^&"]*\).*,\1 \2 \3,p' "$1" | sed 's/%2B/+/g' | sort; }
+there=$(at n1 dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' | sort)
+[ "$(wc -l <<<"$there")" -gt 50 ] || die "dpkg knows next to nothing of what is in the image"
+diff <(billed "${1%.tar}.cdx.json") <(echo "$there") || die "the bill of materials is not what is in the image"
+say "the bill of materials names the image's $(wc -l <<<"$there") packages"
 [ -z "$(docker top "$(container n1)" -eo pid,uid,cmd | awk 'NR > 1 && $2 == 0')" ] || trouble "something runs as root"
 
 first=$(leader n2)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs all tests: unit tests, core scenarios, store conformance, and what runs real
-# PostgreSQL and real processes. At the end there is an overview of what ran and of what was skipped and why.
+# PostgreSQL and real processes; known vulnerabilities (scripts/vuln.sh, by test/vuln) where vuln.go.dev answers. At the end there
+# is an overview of what ran and of what was skipped and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 began=$SECONDS

@@ -109,6 +109,43 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// TestFollowerKeepsSecrets: the stream has no value of a parameter that people write access keys into, however PostgreSQL quotes it.
+func TestFollowerKeepsSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "postgres.log")
+	r := &records{}
+	f := &Follower{Path: path, Log: r.logger()}
+	for line, want := range map[string]string{
+		`LOG:  parameter "archive_command" changed to "put --key K3Y %p"`:                        `LOG:  parameter \"archive_command\" changed to `,
+		`LOG:  parameter "acme.vault" changed to "K3Y"`:                                          `LOG:  parameter \"acme.vault\" changed to `,
+		"LOG:  parameter \"restore_command\" changed to \"get \\\n\t--key K3Y\"":                 `LOG:  parameter \"restore_command\" changed to `,
+		`DETAIL:  The failed archive command was: put --key K3Y pg_wal/1`:                        `DETAIL:  The failed archive command was: `,
+		`WARNING:  recovery_end_command "tell --key K3Y": child process exited with exit code 1`: `WARNING:  recovery_end_command `,
+		`DEBUG:  executing restore command "get --key K3Y"`:                                      `DEBUG:  executing restore command `,
+	} {
+		if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.at = 0
+		f.look()
+		if got := r.String(); strings.Contains(got, "K3Y") || !strings.Contains(got, `msg="`+want+untold) || strings.Count(got, "\n") != 1 {
+			t.Errorf("%s: %s", line, got)
+		}
+		r.Reset()
+	}
+	// PostgreSQL writes a long line in pieces, and a look may come between them.
+	for _, piece := range []string{`LOG:  parameter "archive_command" changed to "` + strings.Repeat("x", 2*lineBytesMax), "and a K3Y\"\n"} {
+		f.lines([]byte(piece))
+	}
+	r.wants(t, "a long line", `level=INFO msg="LOG:  parameter \"archive_command\" changed to `+untold+`" source=postgres`)
+	for _, line := range []string{`LOG:  parameter "work_mem" changed to "7MB"`, `LOG:  parameter "plpgsql.extra_errors" changed to "none"`, `LOG:  archive command failed with exit code 1`, `ERROR:  syntax error in command "x"`, "\tand what belongs to it"} {
+		f.line(line)
+		if got := r.String(); strings.Contains(got, "not told") || !strings.Contains(got, "msg=") {
+			t.Errorf("%s: %s", line, got)
+		}
+		r.Reset()
+	}
+}
+
 // TestFollowerBeginsAtTheEnd: what an earlier agent told is not told again, and what comes before the end is.
 func TestFollowerBeginsAtTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "postgres.log")

@@ -26,6 +26,8 @@ type Follower struct {
 	at    int64 // read up to here
 	rest  []byte
 	level slog.Level // of the last line that had one: what is indented below belongs to it
+	cut   bool       // of the last line: so does what is indented below
+	more  bool       // the last one was a piece of a long line
 }
 
 // Keep follows until ctx ends.
@@ -98,6 +100,7 @@ func (f *Follower) lines(text []byte) {
 			line = line[:lineBytesMax]
 		}
 		f.line(strings.ToValidUTF8(strings.TrimRight(string(line), "\r"), "?"))
+		f.more = !ended
 	}
 }
 
@@ -117,6 +120,10 @@ func (f *Follower) line(text string) {
 	if text == "" {
 		return
 	}
+	if f.cut && (f.more || strings.HasPrefix(text, "\t")) {
+		return
+	}
+	text, f.cut = withoutSecret(text)
 	head := text[:min(len(text), prefixBytesMax)]
 	first := len(head)
 	for _, s := range severities {

@@ -155,3 +155,10 @@ func (p *problems) checkParameters(at string, parameters map[string]string, from
 var OrderedParams = []string{
 	"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes",
 }
+
+// MayHoldSecret says whether people write access keys into the parameter's value: commands, and what an extension that nobody
+// here knows is given. Such a value is shown to nobody but who owns the machine.
+func MayHoldSecret(name string) bool {
+	_, command := CommandParameters[name]
+	return command || strings.Contains(name, ".") && !openParameter(name)
+}

@@ -2,9 +2,11 @@ package packages
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,6 +166,45 @@ func TestSums(t *testing.T) {
 	for line := range strings.Lines(run(t, "go", "version", "-m", filepath.Join(root, "usr/bin/pgherd"))) {
 		if f := strings.Fields(line); len(f) > 2 && f[0] == "dep" && !bytes.Contains(bill, []byte(`"pkg:golang/`+f[1]+"@"+f[2])) {
 			t.Errorf("%s %s is in the binary, but not in the bill of materials", f[1], f[2])
+		}
+	}
+}
+
+// The image's bill names each Debian package of its root as dpkg does, and what is in the binary. This machine stands for the root
+// here; scripts/test-container.sh holds the real one against a container.
+func TestImageBill(t *testing.T) {
+	if _, err := os.Stat("/var/lib/dpkg/status"); err != nil {
+		t.Skip("no Debian, so there is no root to bill")
+	}
+	binary := filepath.Join(root, "usr/bin/pgherd")
+	bill := run(t, "go", "run", "../../scripts/bill", "-root", "/", "-binary", binary, "-version", "v1", "-date", "2026-11-28T00:00:00Z")
+	var names struct {
+		Format     string `json:"bomFormat"`
+		Components []struct{ Name, Version, PURL string }
+	}
+	if err := json.Unmarshal([]byte(bill), &names); err != nil || names.Format != "CycloneDX" {
+		t.Fatalf("%v: %.200s", err, bill)
+	}
+	var got, want []string
+	for _, c := range names.Components {
+		if _, of, ok := strings.Cut(c.PURL, "?arch="); ok {
+			arch, _, _ := strings.Cut(of, "&")
+			got = append(got, c.Name+" "+c.Version+" "+arch)
+		}
+	}
+	for line := range strings.Lines(run(t, "dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture} ${db:Status-Status}\n")) {
+		if installed, ok := strings.CutSuffix(strings.TrimSpace(line), " installed"); ok {
+			want = append(want, installed)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || len(want) < 50 {
+		t.Errorf("the bill names %d packages, dpkg %d:\n%s\n%s", len(got), len(want), strings.Join(got, ", "), strings.Join(want, ", "))
+	}
+	for line := range strings.Lines(run(t, "go", "version", "-m", binary)) {
+		if f := strings.Fields(line); len(f) > 2 && f[0] == "dep" && !strings.Contains(bill, `"pkg:golang/`+f[1]+"@"+f[2]) {
+			t.Errorf("%s %s is in the binary, but not in the bill", f[1], f[2])
 		}
 	}
 }
