@@ -154,7 +154,7 @@ func eventsAfter(last journal.Event, events []journal.Event) []journal.Event {
 
 // getLive looks at the caller's right again and again: a token that is revoked or ends shows nothing any more.
 func (s *Server) getLive(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.admit(w, r, RoleViewer); !ok {
+	if _, ok := s.admit(w, r, roleFor("GET "+LivePath)); !ok {
 		return
 	}
 	as := people

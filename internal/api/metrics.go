@@ -13,7 +13,7 @@ const MetricsPath = "/metrics"
 
 // getMetrics is for viewers: numbers tell of lag, losses and load, which is nobody else's business. HEAD comes with GET.
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.admit(w, r, RoleViewer); !ok {
+	if _, ok := s.admit(w, r, roleFor("GET "+MetricsPath)); !ok {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

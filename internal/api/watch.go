@@ -70,7 +70,7 @@ func asked(v core.View) core.Instant {
 }
 
 func (s *Server) getWatch(w http.ResponseWriter, r *http.Request) {
-	by, ok := s.admit(w, r, RoleViewer)
+	by, ok := s.admit(w, r, roleFor("GET "+WatchPath))
 	if !ok {
 		return
 	}

@@ -347,14 +347,28 @@ func (m *marked) routes() map[string]string {
 		api.PoolerStatePath: "pooler", api.PoolerWatchPath: "pooler", api.OpenAPIPath: "", "/ui/": ""}
 	for path, methods := range described.Paths {
 		if get, ok := methods["get"]; ok {
-			routes[strings.NewReplacer("{name}", m.first.name, "{id}", "x").Replace(path)] = get.Role
+			id := "x"
+			if strings.HasPrefix(path, api.OutcomePath) {
+				id = m.operation()
+			}
+			routes[strings.NewReplacer("{name}", m.first.name, "{id}", id).Replace(path)] = get.Role
 		}
 	}
-	routes[api.WatchPath] = "viewer" // whatever the description says: the stream asks for the role itself
 	for _, path := range health.Paths() {
 		routes[path] = ""
 	}
 	return routes
+}
+
+// operation is the id of the newest one.
+func (m *marked) operation() string {
+	var s struct {
+		Last struct{ ID string } `json:"last_operation"`
+	}
+	if err := json.Unmarshal([]byte(m.first.do("status", "--json")), &s); err != nil || s.Last.ID == "" {
+		m.c.t.Fatalf("no operation is known: %v", err)
+	}
+	return s.Last.ID
 }
 
 // answers has every route answer a viewer by certificate, a viewer and an operator by token, and somebody whom nobody knows.

@@ -233,7 +233,7 @@ func (m *marked) work() {
 // looking are the commands that only tell. All ask through the socket of root and the agent's user, or read their files.
 var looking = []string{
 	"status", "members", "events --limit 2000", "explain", "explain --if each", "forks", "dsn", "dsn --endpoints", "wait --for healthy",
-	"access list", "config show", "log-level", "version", "recover", "replay --all JOURNAL",
+	"access list", "config show", "log-level", "version", "recover", "replay --all JOURNAL", "outcome ID",
 }
 
 // showingSpec: who may change the spec must see it, and a decision about a parameter cannot be made again without its value. Neither has
@@ -248,7 +248,7 @@ func (m *marked) commands() {
 	for _, line := range looking {
 		for _, how := range []string{"", " --json"} {
 			for _, n := range m.c.members {
-				args := strings.Fields(strings.Replace(line+how, "JOURNAL", filepath.Join(n.dir, "journal", "journal.jsonl"), 1))
+				args := strings.Fields(strings.NewReplacer("JOURNAL", filepath.Join(n.dir, "journal", "journal.jsonl"), "ID", m.operation()).Replace(line + how))
 				a := n.try(args...)
 				if a.stdout == "" || a.code != 0 && line != "recover" {
 					m.c.t.Errorf("%s on %s: %s", line, n.name, a)
