@@ -105,7 +105,7 @@ func poolerHostServes(t *testing.T, c *cluster, h *member) {
 			t.Errorf("read-only: %s", got)
 		}
 	}
-	if seen := spread(t, h); len(seen) != 2 {
+	if seen := spread(t, h, 8); len(seen) != 2 {
 		t.Errorf("readers come to %v", seen)
 	}
 }
