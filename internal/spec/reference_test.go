@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -140,7 +141,11 @@ func values[T checked](fresh func() T, l leaf) string {
 				return list + m[1]
 			}
 			if m := neither.FindStringSubmatch(e.Text); m != nil {
-				return list + m[1] + " or " + m[2]
+				text := m[1] + " or " + m[2]
+				if len(complaints(l, with(fresh, l, reflect.ValueOf("10.0.0.1,n1")).Validate())) == 0 {
+					text += ", several with commas"
+				}
+				return text
 			}
 			if m := place.FindStringSubmatch(e.Hint); m != nil {
 				return list + m[1]
@@ -187,7 +192,7 @@ func shown(l leaf, v reflect.Value) string {
 		return code(hbaText(value))
 	case map[string]string:
 		var all []string
-		for _, name := range sortedKeys(value) {
+		for _, name := range slices.Sorted(maps.Keys(value)) {
 			all = append(all, code(name+": "+value[name]))
 		}
 		return strings.Join(all, ", ")
@@ -219,14 +224,6 @@ func size(n int64) string {
 		return fmt.Sprintf(" (%d MiB)", n>>20)
 	}
 	return ""
-}
-
-func sortedKeys(m map[string]string) (names []string) {
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // file is a document that stands on a host: the least of it, and keys that change others' defaults.
@@ -306,7 +303,7 @@ func clusterTable() (string, error) {
 	rows := [][]string{{"key", "values", "default", "effect", "meaning"}}
 	var problems []error
 	for _, l := range all {
-		effect, err := effectOf(l)
+		effect, err := effectOf(l, Diff)
 		problems = append(problems, err)
 		rows = append(rows, []string{"`" + l.path + "`", values(DefaultCluster, l), clusterDefault(l, clusterSays[l.path].unset), effect, clusterSays[l.path].text})
 	}
@@ -330,15 +327,15 @@ func clusterDefault(l leaf, unset string) string {
 	return "none"
 }
 
-// effectOf changes one key, in a way that is valid, and asks Diff what it needs.
-func effectOf(l leaf) (string, error) {
+// effectOf changes one key, in a way that is valid, and asks diff, which is Diff, what it needs.
+func effectOf(l leaf, diff func(old, new Cluster) []Change) (string, error) {
 	if l.t.Kind() == reflect.Map {
 		return parameterEffects(), nil
 	}
 	c := DefaultCluster()
 	for _, value := range others(l, l.in(reflect.ValueOf(&c).Elem())) {
 		changed := with(DefaultCluster, l, value)
-		changes := Diff(c, changed)
+		changes := diff(c, changed)
 		if changed.Validate() != nil || len(changes) == 0 {
 			continue
 		}
@@ -424,4 +421,35 @@ func markdown(rows [][]string) string {
 		}
 	}
 	return b.String()
+}
+
+// TestReferenceSeesWhatIsWrong: the test above would not be worth much otherwise.
+func TestReferenceSeesWhatIsWrong(t *testing.T) {
+	all := leaves(reflect.TypeFor[Log](), "log")
+	shows := func(l leaf) bool { return l.path == "log.level" }
+	good := map[string]says{"log.level": {text: "a"}, "log.format": {text: "b", unset: "c"}, "log.postgres": {text: "d"}}
+	if err := complete(all, good, shows); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(map[string]says){
+		"log.format is not explained":                  func(m map[string]says) { delete(m, "log.format") },
+		"log.formt is explained, and there is no such": func(m map[string]says) { m["log.formt"] = says{text: "x"} },
+		"log.postgres: its text breaks the table":      func(m map[string]says) { m["log.postgres"] = says{text: "one | two"} },
+		`log.level has a default, and "x" is said`:     func(m map[string]says) { m["log.level"] = says{text: "a", unset: "x"} },
+	} {
+		texts := maps.Clone(good)
+		change(texts)
+		if err := complete(all, texts, shows); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := inPlace("a page without marks", "x", "table"); err == nil {
+		t.Error("a page without a place for the table was taken")
+	}
+	for _, told := range [][]Change{nil, {{Path: "lease.renew"}}, {{Path: "lease.ttl"}, {Path: "strict"}}} {
+		ttl := leaf{"lease.ttl", reflect.TypeFor[Duration]()}
+		if effect, err := effectOf(ttl, func(Cluster, Cluster) []Change { return told }); err == nil {
+			t.Errorf("lease.ttl changed, %v was told, and its effect is %s", told, effect)
+		}
+	}
 }
