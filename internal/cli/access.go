@@ -83,7 +83,7 @@ func (a *app) accessListCommand() *cobra.Command {
 func (a *app) accessRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "revoke ID",
-		Example: "  pgherd access revoke 3f2a",
+		Example: "  pgherd access revoke q3vxk2mawd",
 		Short:   "take an access token back; members refuse it within two seconds",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -41,6 +41,7 @@ type cluster struct {
 	journal *journal.Journal
 	m       spec.Member
 	s       *api.Server
+	shown   []string // of this run alone, and what transcripts have instead, in turn
 }
 
 // shortDir can be entered by other users and has room for a socket's path.
@@ -169,7 +170,7 @@ func (c *cluster) transcript(name string, commands ...string) {
 		}
 		fmt.Fprintf(&b, "[exit %d]\n\n", code)
 	}
-	got := b.String()
+	got := strings.NewReplacer(c.shown...).Replace(b.String())
 	for _, x := range changing {
 		got = x.find.ReplaceAllString(got, x.replace)
 	}

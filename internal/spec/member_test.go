@@ -58,6 +58,7 @@ func fullMember() Member {
 
 		Watchdog: Watchdog{Mode: WatchdogRequired, Device: "/dev/watchdog1", Timeout: Duration(2 * time.Second)},
 		VIP:      Bearer{Interface: "bond0.12"},
+		Log:      Log{Level: "debug", Format: LogJSON, Postgres: LogFile},
 		HooksDir: "/etc/pgherd/hooks",
 	}
 }

@@ -86,5 +86,6 @@ func (h PoolerHost) YAML() []byte {
 	w.pair(1, "rw", h.Listen.RW, "sends to the primary")
 	w.pair(1, "ro", h.Listen.RO, "sends to standbys")
 	h.Pooler.render(&w)
+	h.Log.render(&w)
 	return []byte(w.String())
 }

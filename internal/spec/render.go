@@ -80,6 +80,7 @@ func (m Member) YAML() []byte {
 	m.Tags.render(&w)
 	m.Watchdog.render(&w)
 	m.VIP.render(&w)
+	m.Log.render(&w)
 	w.optional(0, "hooks_dir", m.HooksDir, "programs that are told of this member's role")
 	return []byte(w.String())
 }
@@ -142,6 +143,14 @@ func (d Watchdog) render(w *page) {
 		b.pair(1, "timeout", d.Timeout.D().String(), "")
 	}
 	w.section("watchdog", &b)
+}
+
+func (l Log) render(w *page) {
+	var b page
+	b.optional(1, "level", l.Level, "")
+	b.optional(1, "format", l.Format, "")
+	b.optional(1, "postgres", l.Postgres, "stream: PostgreSQL's lines too; file: only in STATE_DIR/postgres.log")
+	w.section("log", &b)
 }
 
 func (w *page) section(key string, body *page) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -119,5 +120,43 @@ func configPage(dir string, at time.Time, version string) error {
 	}
 	_, body, _ := strings.Cut(string(text), "\n") // the heading is the page's name
 	head := fmt.Sprintf("%% \"PGHERD.YAML\" \"5\" \"%s\" \"pgherd %s\" \"pgherd\"\n# NAME\npgherd.yaml - settings of a member, and of the cluster\n\n# DESCRIPTION\n", at.Format("Jan 2006"), version)
-	return os.WriteFile(filepath.Join(dir, "pgherd.yaml.5"), md2man.Render([]byte(head+body)), 0o644)
+	return os.WriteFile(filepath.Join(dir, "pgherd.yaml.5"), md2man.Render([]byte(head+forMan(body))), 0o644)
+}
+
+var (
+	within    = regexp.MustCompile(`\[([^\]]+)\]\(#[^)]*\)`)
+	elsewhere = regexp.MustCompile(`\[([^\]]+)\]\(([\w/.-]+\.md)[^)]*\)`)
+	generated = regexp.MustCompile(`(?s)<!-- generated: .*? -->\n(.*?)<!-- end -->\n`)
+)
+
+// forMan: a terminal is too narrow for the tables of keys, which become lists; and md2man ends a table's cell at a
+// link, so that links become text.
+func forMan(page string) string {
+	page = within.ReplaceAllString(page, "$1")
+	page = elsewhere.ReplaceAllString(page, "$1 ⟨docs/$2⟩")
+	return generated.ReplaceAllStringFunc(page, func(block string) string {
+		return keyList(strings.TrimSpace(generated.FindStringSubmatch(block)[1])) + "\n"
+	})
+}
+
+// keyList makes a table whose first column is the key and whose last is the meaning a list of definitions.
+func keyList(table string) string {
+	var b strings.Builder
+	var columns []string
+	for i, line := range strings.Split(table, "\n") {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |"), " | ")
+		last := len(cells) - 1
+		switch i {
+		case 0:
+			columns = cells
+		case 1: // |---|---|
+		default:
+			b.WriteString("**" + strings.Trim(cells[0], "`") + "**")
+			for j := 1; j < last; j++ {
+				fmt.Fprintf(&b, "; %s: %s", columns[j], cells[j])
+			}
+			b.WriteString("\n: " + cells[last] + "\n\n")
+		}
+	}
+	return b.String()
 }

@@ -127,18 +127,32 @@ func endpointsServe(t *testing.T, c *cluster) {
 				t.Errorf("read-only on %s: %s", m.name, got)
 			}
 		}
-		if seen := spread(t, m); len(seen) != 2 {
-			t.Errorf("readers of %s come to %v", m.name, seen)
-		}
+		evenly(t, m, c.others(c.waitHealthy()))
 	}
 }
 
-// spread tells to which servers readers come who are there at the same time, and how many.
-func spread(t *testing.T, m *member) map[string]int {
+// evenly: of readers who are there at the same time neither of two standbys gets less than a third. (They are more than
+// one pool's servers, so that the pool grows to its full size.)
+func evenly(t *testing.T, m *member, standbys []*member) {
+	const readers = 24
+	seen := spread(t, m, readers)
+	t.Logf("readers of %s come to %v", m.name, seen)
+	for _, s := range standbys {
+		if seen[s.ip]*3 < readers {
+			t.Errorf("of %d readers of %s less than a third come to %s", readers, m.name, s.ip)
+		}
+	}
+	if len(standbys) != 2 || len(seen) != 2 {
+		t.Errorf("readers of %s come to %v, there are %d standbys", m.name, seen, len(standbys))
+	}
+}
+
+// spread tells to which servers so many readers come who are there at the same time, and how many to each.
+func spread(t *testing.T, m *member, n int) map[string]int {
 	var mu sync.Mutex
 	var readers sync.WaitGroup
 	seen := map[string]int{}
-	for range 8 {
+	for range n {
 		conn := m.web(m.ro, "shop")
 		readers.Go(func() {
 			var at string
@@ -240,7 +254,7 @@ func endpointsLeaveWhoLags(t *testing.T, c *cluster) {
 		}
 	}
 	c.wait(10*time.Second, "readers to leave "+late.name, readers(1))
-	if seen := spread(t, p); len(seen) != 1 || seen[late.ip] > 0 {
+	if seen := spread(t, p, 8); len(seen) != 1 || seen[late.ip] > 0 {
 		t.Errorf("readers come to %v, %s lags", seen, late.ip)
 	}
 	c.must(late, "SELECT pg_wal_replay_resume()::text")
