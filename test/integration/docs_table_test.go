@@ -93,7 +93,7 @@ var docsSets = []typed{
 			}
 		}
 	}},
-	{command: "pgherd config edit", as: "EDITOR='sed -i s/32MB/33MB/' pgherd config edit", says: "33MB"},
+	{command: "pgherd config edit", as: "echo y | EDITOR='sed -i s/32MB/33MB/' pgherd config edit", says: "33MB"},
 	// No member has an interface for it: the spec alone is changed. That it is borne is vip-follows-primary's.
 	{command: "pgherd config set vip.address=10.0.0.100/24", says: "10.0.0.100/24"},
 	{command: "pgherd config set vip.address=", says: "10.0.0.100/24"},
@@ -122,7 +122,14 @@ var docsMoves = []typed{
 	{command: "pgherd undrain", as: "pgherd undrain n3", after: func(d *docsRun) { drained(0)(d); calm(d) }},
 	{command: "pgherd restart MEMBER", as: "pgherd restart n3", before: (*docsRun).notesServers, after: another("n3")},
 	{command: "pgherd restart [MEMBER...]", as: "pgherd restart n2 n3", before: (*docsRun).notesServers, after: another("n2", "n3")},
-	{command: "pgherd restart", before: (*docsRun).notesServers, after: another("n1", "n2", "n3")},
+	// Without something that waits for it there is nobody to restart.
+	{command: "pgherd restart", before: func(d *docsRun) {
+		d.n1.do("config", "set", "postgres.parameters.max_connections=310")
+		d.c.waitCondition(20*time.Second, "restart_pending")
+	}, after: func(d *docsRun) {
+		d.c.waitSetting(30*time.Second, "max_connections", "310", d.c.members...)
+		isLed("n1")(d)
+	}},
 }
 
 // docsBreaks begins with what gives the pages' forks their sense: a primary that went on alone.

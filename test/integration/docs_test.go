@@ -186,6 +186,7 @@ func (d *docsRun) real(command string) string {
 
 func (d *docsRun) types(one typed) {
 	d.c.t.Helper()
+	began := time.Now()
 	if one.before != nil {
 		one.before(d)
 	}
@@ -196,15 +197,16 @@ func (d *docsRun) types(one typed) {
 	if one.on != "" {
 		m = d.c.get(one.on)
 	}
-	began := time.Now()
+	ready := time.Now()
 	a := d.shell(m, d.real(line))
+	took := time.Since(ready)
 	if a.code != one.code || !strings.Contains(a.stdout+a.stderr, one.says) {
 		d.c.t.Fatalf("%s\nwas run as %s; want exit code %d and %q: %s", one.command, d.real(line), one.code, one.says, a)
 	}
-	d.c.t.Logf("%5.1f s  %s", time.Since(began).Seconds(), one.command)
 	if one.after != nil {
 		one.after(d)
 	}
+	d.c.t.Logf("%5.1f s of %5.1f s  %s", took.Seconds(), time.Since(began).Seconds(), one.command)
 }
 
 // shell runs a line as a person on the member's host would, whose psql goes to the database shop through the member's endpoint.
