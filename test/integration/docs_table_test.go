@@ -85,8 +85,8 @@ func (d *docsRun) knowsToken() {
 var docsSets = []typed{
 	{command: "pgherd config set postgres.parameters.work_mem=32MB", says: "reload"},
 	{command: "pgherd config set postgres.parameters.max_connections=300", says: "restart"},
-	{command: "pgherd restart --rolling", before: calm, after: func(d *docsRun) {
-		isNotLed("n1")(d)
+	{command: "pgherd restart --rolling", before: (*docsRun).notesPrimary, after: func(d *docsRun) {
+		d.otherPrimary()
 		for _, m := range d.c.members {
 			if got := d.c.must(m, "SELECT current_setting('work_mem') || current_setting('max_connections')"); got != "32MB300" {
 				d.c.t.Errorf("%s has %s", m.name, got)
@@ -99,60 +99,71 @@ var docsSets = []typed{
 	{command: "pgherd config set vip.address=", says: "10.0.0.100/24"},
 }
 
+// docsMoves is in an order in which somebody else leads than who shall: each move takes seconds. The rolling restart has just taken the lead from n1.
 var docsMoves = []typed{
-	{command: "pgherd switchover --dry-run", before: leads("n1"), after: isLed("n1")},
-	{command: "pgherd switchover n2", says: "commits lost: 0", after: isLed("n2")},
-	{command: "pgherd switchover [MEMBER]", as: "pgherd switchover n1", says: "commits lost: 0", after: isLed("n1")},
-	{command: "pgherd switchover", says: "commits lost: 0", after: isNotLed("n1")},
-	{command: "pgherd outcome ID", as: "pgherd outcome OPERATION", says: "done", before: func(d *docsRun) { d.stands["OPERATION"] = d.c.operation().ID }},
+	{command: "pgherd switchover --dry-run", before: (*docsRun).notesPrimary, after: (*docsRun).samePrimary},
 	{command: "pgherd switchover --at 2026-12-01T03:00:00Z", says: "is planned for"},
-	{command: "pgherd cancel", after: calm},
-	{command: "pgherd switchover --at TIME", says: "is planned for", after: func(d *docsRun) { d.n1.do("cancel"); leads("n1")(d) }},
-	{command: "pgherd failover MEMBER", as: "pgherd failover n2", code: 3, says: "n1 leads"}, // it is for when nobody leads
+	{command: "pgherd cancel"},
+	{command: "pgherd switchover --at TIME", says: "is planned for", after: func(d *docsRun) { d.n1.do("cancel") }},
+	{command: "pgherd failover MEMBER", as: "pgherd failover n2", code: 3, says: " leads", after: (*docsRun).samePrimary}, // it is for when nobody leads
 	{command: "pgherd pause", after: func(d *docsRun) { d.c.waitCondition(10*time.Second, "paused") }},
 	{command: "pgherd resume", after: func(d *docsRun) {
 		d.c.wait(10*time.Second, "an end of the pause", func() bool { s := d.c.status(); return len(s.Members) > 0 && !s.Paused })
 	}},
-	{command: "pgherd drain n2", before: leads("n2"), after: func(d *docsRun) {
-		drained(1)(d)
-		d.c.wait(20*time.Second, "another primary than n2", func() bool { p := d.c.status().primary(); return p != "" && p != "n2" })
-	}},
-	{command: "pgherd undrain n2", after: func(d *docsRun) { drained(0)(d); calm(d) }},
-	{command: "pgherd drain MEMBER", as: "pgherd drain n3", after: drained(1)},
-	{command: "pgherd undrain", as: "pgherd undrain n3", after: func(d *docsRun) { drained(0)(d); calm(d) }},
+	{command: "pgherd switchover [MEMBER]", as: "pgherd switchover n1", says: "commits lost: 0", before: calm, after: isLed("n1")},
+	{command: "pgherd switchover n2", says: "commits lost: 0", after: isLed("n2")},
+	{command: "pgherd outcome ID", as: "pgherd outcome OPERATION", says: "done", before: func(d *docsRun) { d.stands["OPERATION"] = d.c.operation().ID }},
+	{command: "pgherd drain n2", before: (*docsRun).notesPrimary, after: func(d *docsRun) { drained(1)(d); (*docsRun).otherPrimary(d) }},
+	{command: "pgherd undrain n2", after: drained(0)},
+	{command: "pgherd drain MEMBER", as: "pgherd drain n3", before: calm, after: drained(1)},
+	{command: "pgherd undrain", as: "pgherd undrain n3", after: drained(0)},
 	{command: "pgherd restart MEMBER", as: "pgherd restart n3", before: (*docsRun).notesServers, after: another("n3")},
 	{command: "pgherd restart [MEMBER...]", as: "pgherd restart n2 n3", before: (*docsRun).notesServers, after: another("n2", "n3")},
 	// Without something that waits for it there is nobody to restart.
 	{command: "pgherd restart", before: func(d *docsRun) {
+		d.notesPrimary()
 		d.n1.do("config", "set", "postgres.parameters.max_connections=310")
 		d.c.waitCondition(20*time.Second, "restart_pending")
 	}, after: func(d *docsRun) {
 		d.c.waitSetting(30*time.Second, "max_connections", "310", d.c.members...)
-		isLed("n1")(d)
+		d.samePrimary()
 	}},
+	{command: "pgherd switchover", says: "commits lost: 0", after: (*docsRun).otherPrimary},
 }
 
 // docsBreaks begins with what gives the pages' forks their sense: a primary that went on alone.
 var docsBreaks = []typed{
-	{command: "pgherd forks show n1/20261128T101500Z-tl4", says: "diverged", before: (*docsRun).forksN1},
+	{command: "pgherd forks show n1/20261128T101500Z-tl4", says: "diverged", before: (*docsRun).forks},
 	{command: "pgherd forks show MEMBER/ID", as: "pgherd forks show n1/20261128T101500Z-tl4 --json", says: `"summary"`},
 	{command: "pgherd forks remove n1/20261128T101500Z-tl4", after: hasNoFork("n1/20261128T101500Z-tl4")},
-	{command: "pgherd reinit n3", before: leads("n1"), after: hasFork(api.ForkData, "MEMBER/ID", "n3/")},
+	{command: "pgherd reinit n3", before: leadsNot("n3"), after: func(d *docsRun) { d.hasFork(api.ForkData, "MEMBER/ID", "n3") }},
 	{command: "pgherd forks remove MEMBER/ID", after: hasNoFork("MEMBER/ID")},
-	{command: "pgherd reinit MEMBER", as: "pgherd reinit n2", before: calm, after: hasFork(api.ForkData, "MEMBER/aside-", "n2/")},
+	{command: "pgherd reinit MEMBER", as: "pgherd reinit STANDBY", before: (*docsRun).choosesStandby,
+		after: func(d *docsRun) { d.hasFork(api.ForkData, "MEMBER/aside-", d.stands["STANDBY"]) }},
 	{command: "pgherd forks remove MEMBER/aside-", after: hasNoFork("MEMBER/aside-")},
 }
 
-// forksN1 has n1 go on alone, and die.
-func (d *docsRun) forksN1() {
+// choosesStandby takes another one than n3, which has just been cloned.
+func (d *docsRun) choosesStandby() {
 	d.c.t.Helper()
-	leads("n1")(d)
+	for _, m := range d.c.others(d.c.waitRouted()) {
+		if m.name != "n3" {
+			d.stands["STANDBY"] = m.name
+		}
+	}
+}
+
+// forks has the primary go on alone, and die.
+func (d *docsRun) forks() {
+	d.c.t.Helper()
+	const shown = "n1/20261128T101500Z-tl4"
 	old, leader := d.c.diverge()
 	old.start()
 	leader.do("config", "set", "durability=sync")
-	hasFork(api.ForkWAL, "n1/20261128T101500Z-tl4")(d)
-	fork := d.stands["n1/20261128T101500Z-tl4"]
-	d.c.wait(20*time.Second, "the table's name", func() bool { return strings.Contains(d.n1.try("forks", "show", fork).stdout, "diverged") })
+	d.hasFork(api.ForkWAL, shown, old.name)
+	d.c.wait(20*time.Second, "the table's name", func() bool {
+		return strings.Contains(d.n1.try("forks", "show", d.stands[shown]).stdout, "diverged")
+	})
 }
 
 var docsComesAndGoes = []typed{

@@ -42,6 +42,7 @@ type docsRun struct {
 	n1      *member
 	stands  map[string]string // for what the pages call the reader's own
 	fresh   *member           // the place of a member that is made
+	led     *member           // before a move
 	servers map[string]int    // PIDs, before a restart
 }
 
@@ -243,12 +244,12 @@ func firstOf(page, line string) func(*docsRun) {
 // calm waits until nothing is on its way any more.
 func calm(d *docsRun) { d.c.t.Helper(); d.c.waitRouted() }
 
-// leads makes a member lead, so that the command has something to move or to leave alone.
-func leads(name string) func(*docsRun) {
+// leadsNot has somebody else lead, so that the command has something to move or to leave alone.
+func leadsNot(name string) func(*docsRun) {
 	return func(d *docsRun) {
 		d.c.t.Helper()
-		if p := d.c.waitRouted(); p.name != name {
-			p.do("switchover", name)
+		if p := d.c.waitRouted(); p.name == name {
+			p.do("switchover")
 			d.c.waitRouted()
 		}
 	}
@@ -264,13 +265,22 @@ func isLed(name string) func(*docsRun) {
 	}
 }
 
-// isNotLed: anybody else's choice is right.
-func isNotLed(name string) func(*docsRun) {
-	return func(d *docsRun) {
-		d.c.t.Helper()
-		if p := d.c.waitRouted(); p.name == name {
-			d.c.t.Fatalf("%s still leads", name)
-		}
+// notesPrimary is for otherPrimary and samePrimary. Where nobody is named, anybody else is right.
+func (d *docsRun) notesPrimary() { d.c.t.Helper(); d.led = d.c.waitRouted() }
+
+func (d *docsRun) otherPrimary() {
+	d.c.t.Helper()
+	was := d.led
+	d.c.wait(60*time.Second, "another primary than "+was.name, func() bool {
+		d.led = d.c.get(d.c.status().primary())
+		return d.led != nil && d.led != was
+	})
+}
+
+func (d *docsRun) samePrimary() {
+	d.c.t.Helper()
+	if now := d.c.waitRouted(); now != d.led {
+		d.c.t.Fatalf("%s leads, and no more %s", now.name, d.led.name)
 	}
 }
 
@@ -360,25 +370,22 @@ func made(d *docsRun) {
 	}
 }
 
-func hasFork(kind string, under ...string) func(*docsRun) {
-	return func(d *docsRun) {
-		d.c.t.Helper()
-		d.c.wait(60*time.Second, "a fork", func() bool {
-			var out api.Forks
-			a := d.n1.try("forks", "--json")
-			if json.Unmarshal([]byte(a.stdout), &out) != nil {
-				return false
-			}
-			for _, f := range out.Forks {
-				if f.Kind == kind && (kind == api.ForkWAL || strings.HasPrefix(f.ID, under[1])) {
-					d.stands[under[0]] = f.ID
-					return true
-				}
-			}
-			return false
-		})
-		d.c.waitRouted()
-	}
+// hasFork waits for one of a member, which then stands for an id of the pages.
+func (d *docsRun) hasFork(kind, shown, of string) {
+	d.c.t.Helper()
+	d.c.wait(60*time.Second, "a fork on "+of, func() bool {
+		var out api.Forks
+		a := d.n1.try("forks", of, "--json")
+		i := -1
+		if json.Unmarshal([]byte(a.stdout), &out) == nil {
+			i = slices.IndexFunc(out.Forks, func(f api.ForkEntry) bool { return f.Kind == kind })
+		}
+		if i >= 0 {
+			d.stands[shown] = out.Forks[i].ID
+		}
+		return i >= 0
+	})
+	d.c.waitRouted()
 }
 
 // hasNoFork waits until what an id stands for is gone.
