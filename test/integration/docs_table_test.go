@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +68,12 @@ var docsLetsIn = []typed{
 	{command: "pgherd access create NAME --role viewer", as: "pgherd access create ann --role viewer", says: "ann is viewer"},
 	{command: "pgherd access create maria --role viewer", says: "maria is viewer"},
 	{command: "pgherd access list", says: "ann"},
-	{command: "pgherd access revoke ID", as: "pgherd access revoke TOKEN", before: (*docsRun).knowsToken},
+	{command: "pgherd access revoke ID", as: "pgherd access revoke TOKEN", before: (*docsRun).knowsToken, after: func(d *docsRun) {
+		d.c.wait(10*time.Second, "the token to be gone", func() bool {
+			a := d.n1.try("access", "list", "--json")
+			return a.code == 0 && !strings.Contains(a.stdout, strconv.Quote(d.stands["TOKEN"]))
+		})
+	}},
 	{command: "pgherd viewer create nagios", as: "pgherd viewer create nagios && test -s nagios.key"},
 	{command: "pgherd viewer create prometheus --dir /etc/prometheus/pgherd", before: firstOf("metrics.md", "install -d /etc/prometheus/pgherd"),
 		as: "pgherd viewer create prometheus --dir /etc/prometheus/pgherd && test -s /etc/prometheus/pgherd/prometheus.key"},
