@@ -157,6 +157,8 @@ var importRules = []imported{
 		why: "they are drivers: they do to this machine what they are told, and a cluster or a role is nothing that they could ask about"},
 	{except: []string{"internal/vip"}, paths: []string{"github.com/vishvananda"},
 		why: "only internal/vip changes the machine's network, and only its own address"},
+	{dirs: []string{"test/docs"}, paths: []string{module}, tests: true,
+		why: "what finds commands in the pages serves those who parse them and those who run them: it is a leaf, or a page could be read in two ways"},
 	{dirs: []string{"lab/history"}, paths: []string{"net", "os", "io", "context", "log", "math/rand", "testing", module}, allow: []string{module + "/internal/wal"},
 		why: "what judges a history sees nothing but the history: the simulator shares it"},
 	{dirs: []string{"internal/api", "internal/cli"}, paths: []string{module + "/internal/act"},

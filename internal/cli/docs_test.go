@@ -9,10 +9,12 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/pgherd/pgherd/test/docs"
 )
 
 // What people read they will type: every `pgherd …` in README.md and docs/ must be a command with the flags and as many
-// arguments as it takes. (What the commands do is for other tests; the quick start is run as it stands by the lab.)
+// arguments as it takes. (test/integration runs them: TestDocsCommandsRun; the quick start is run as it stands by the lab.)
 func TestDocsShowCommandsThatExist(t *testing.T) {
 	seen := 0
 	for _, page := range pages(t) {
@@ -20,7 +22,7 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, command := range commandsIn(string(text)) {
+		for _, command := range docs.Commands(string(text)) {
 			seen++
 			if err := parses(command); err != nil {
 				t.Errorf("%s: pgherd %s: %v", filepath.Base(page), command, err)
@@ -35,60 +37,23 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 func TestDocsTestSeesWhatIsWrong(t *testing.T) {
 	page := "`pgherd status --jso`\n\n```sh\npgherd swithcover n2\npgherd drain n1 n2 # two\n```\n\n    pgherd drain n1   # fine\n"
 	wrong := 0
-	for _, command := range commandsIn(page) {
+	for _, command := range docs.Commands(page) {
 		if parses(command) != nil {
 			wrong++
 		}
 	}
-	if found := len(commandsIn(page)); found != 4 || wrong != 3 {
+	if found := len(docs.Commands(page)); found != 4 || wrong != 3 {
 		t.Errorf("%d commands found, %d of them wrong; want 4 and 3", found, wrong)
 	}
 }
 
 func pages(t *testing.T) []string {
 	t.Helper()
-	pages, err := filepath.Glob("../../docs/*.md")
-	if err != nil || len(pages) < 5 {
-		t.Fatal(pages, err)
+	pages, err := docs.Pages()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return append(pages, "../../README.md")
-}
-
-var (
-	codeSpan  = regexp.MustCompile("`pgherd ([^`]*)`")
-	codeLine  = regexp.MustCompile(`(?m)^(?: {4,}|\s*\$ )?pgherd (.*)$`)
-	codeFence = regexp.MustCompile("(?ms)^```.*?^```")
-	// What stands for something else, or is no part of the command.
-	tail = regexp.MustCompile(`(\s(#|&&|\||>>?|<)\s.*|\.\.\.|…)$`)
-	// What pgherd prints about a command, not what somebody types.
-	output = regexp.MustCompile(`^\w+:|\S {3,}\S`)
-)
-
-// commandsIn finds them in code, without the program's name.
-func commandsIn(page string) (found []string) {
-	inBlocks := strings.Join(append(codeFence.FindAllString(page, -1), indented(page)...), "\n")
-	for _, m := range append(codeSpan.FindAllStringSubmatch(codeFence.ReplaceAllString(page, ""), -1), codeLine.FindAllStringSubmatch(inBlocks, -1)...) {
-		command := m[1]
-		for tail.MatchString(command) {
-			command = strings.TrimSpace(tail.ReplaceAllString(command, ""))
-		}
-		if output.MatchString(command) {
-			continue
-		}
-		if command != "" && !strings.HasPrefix(command, "COMMAND") && !strings.HasPrefix(command, "-") {
-			found = append(found, command)
-		}
-	}
-	return found
-}
-
-func indented(page string) (lines []string) {
-	for line := range strings.Lines(page) {
-		if strings.HasPrefix(line, "    pgherd ") {
-			lines = append(lines, strings.TrimRight(line, "\n"))
-		}
-	}
-	return lines
+	return pages
 }
 
 // parses says whether cobra would run it. [OPTIONAL] is left out; a|b is read as a.
@@ -127,7 +92,7 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range link.FindAllStringSubmatch(codeFence.ReplaceAllString(string(text), ""), -1) {
+		for _, m := range link.FindAllStringSubmatch(docs.Prose(string(text)), -1) {
 			path, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(path, "://") {
 				continue
@@ -151,7 +116,7 @@ func hasAnchor(t *testing.T, page, anchor string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(codeFence.ReplaceAllString(string(text), "")) {
+	for line := range strings.Lines(docs.Prose(string(text))) {
 		if strings.HasPrefix(line, "#") && slug(line) == anchor {
 			return true
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pgherd/pgherd/test/docs"
 )
 
 // An example says more than a list of flags; it is in the help and in the man page.
@@ -26,7 +28,7 @@ func TestEachCommandHasAnExample(t *testing.T) {
 		}
 		for line := range strings.Lines(cmd.Example) {
 			_, command, found := strings.Cut(strings.TrimSpace(line), "pgherd ")
-			if err := parses(tail.ReplaceAllString(command, "")); !found || err != nil {
+			if err := parses(docs.Bare(command)); !found || err != nil {
 				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
 			}
 		}
