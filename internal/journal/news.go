@@ -95,7 +95,7 @@ func redactParameters(parameters map[string]string) map[string]string {
 	}
 	clean := make(map[string]string, len(parameters))
 	for name, value := range parameters {
-		if _, command := spec.CommandParameters[name]; command || strings.Contains(name, ".") && spec.CheckParameter(name, value, spec.FromCluster) != nil {
+		if spec.MayHoldSecret(name) {
 			value = Redacted
 		}
 		clean[name] = value
