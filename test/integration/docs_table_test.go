@@ -54,6 +54,8 @@ var docsLooks = []typed{
 	{command: "pgherd recover", code: 3, says: "the store answers"}, // it is not lost
 	{command: "pgherd wait --for writable --timeout 2m && psql -f schema.sql", says: "CREATE TABLE"},
 	{command: "curl -s --unix-socket /var/lib/pgherd/api.sock http://pgherd/v1/status", says: `"members"`},
+	{command: "pgherd outcome 3f9c0a51d2e4", says: ": done",
+		as: `pgherd log-level info && pgherd outcome $(pgherd events --local --json | sed -n 's/.*"operation": "\([0-9a-f]*\)".*/\1/p' | tail -1)`},
 	{command: "curl -s --unix-socket /var/lib/pgherd/api.sock http://pgherd/metrics", says: "pgherd_primary"},
 	{command: "curl -sk -o /dev/null -w '%{http_code}\\n' 'https://10.0.0.1:7432/replica?lag=1MB'", says: "503"}, // n1 leads
 	// It goes on until it is ended, here after the first event.
@@ -89,6 +91,7 @@ func (d *docsRun) knowsToken() {
 }
 
 var docsSets = []typed{
+	{command: "pgherd config set postgres.parameters.NAME=VALUE", as: "pgherd config set postgres.parameters.work_mem=16MB", says: "reload"},
 	{command: "pgherd config set postgres.parameters.work_mem=32MB", says: "reload"},
 	{command: "pgherd config set postgres.parameters.max_connections=300", says: "restart"},
 	{command: "pgherd restart --rolling", before: (*docsRun).notesPrimary, after: func(d *docsRun) {
