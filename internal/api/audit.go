@@ -89,19 +89,20 @@ func (s *Server) audited(pattern string, f answer) answer {
 				e.Phase = core.PhaseAborted
 				e.Text = fmt.Sprintf("%s: %s %s: it failed when a part of it was written: %v", by, r.Method, cut(r.URL.Path), err)
 			}
-			err = withInstance(err, a.id)
+			err = lasting(err, a)
 		}
 		s.tell(e)
 		return value, err
 	}
 }
 
-func withInstance(err error, id string) error {
+// lasting says of a failure that it may have changed something, and where to look.
+func lasting(err error, a *attempt) error {
 	p := *asProblem(err)
-	p.Instance = OutcomePath + id
-	if p.Code == CodeUnknownOutcome {
-		p.Hint = "`pgherd outcome " + id + "` shows whether it took effect"
+	if !a.unknown { // a refusal would have changed nothing
+		p = *refuse(http.StatusInternalServerError, CodePartlyDone, "", "a part of it was written, then it failed: %s", p.Detail)
 	}
+	p.Instance, p.Hint = OutcomePath+a.id, "`pgherd outcome "+a.id+"` and `pgherd status` show what took effect"
 	return &p
 }
 

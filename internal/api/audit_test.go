@@ -116,6 +116,14 @@ func TestEachChangeIsAudited(t *testing.T) {
 			t.Errorf("%s: %+v %v, want %s", q.pattern, o, err, q.state)
 		}
 	}
+	// The restart of the member that was removed is no more.
+	for _, e := range f.said() {
+		if strings.Contains(e.Text, "/requests") {
+			if o, err := f.local().Outcome(context.Background(), e.Operation); err != nil || o.State != OutcomeFailed || o.Phase != core.PhaseAborted {
+				t.Errorf("a request of a member that was removed: %+v %v", o, err)
+			}
+		}
+	}
 	_, err = f.local().Outcome(context.Background(), "abc")
 	wantProblem(t, err, http.StatusNotFound, "no_such_operation")
 }
@@ -182,6 +190,9 @@ func TestChangesThatFailHalfwayAreAudited(t *testing.T) {
 			_, err := f.local().Drain(context.Background(), "n1", DrainRequest{}) // the primary: the drain is written, its handover is not
 			p := asProblem(err)
 			said := f.said()
+			if p.Refused() {
+				t.Errorf("a part was written, and %v says that nothing was", p)
+			}
 			if len(said) != 1 || said[0].Severity != core.Warning || !strings.Contains(said[0].Text, c.words) || p.Instance != OutcomePath+said[0].Operation {
 				t.Fatalf("%v (%+v), audit %+v", err, p, said)
 			}
@@ -211,5 +222,28 @@ func TestJoinsAreAudited(t *testing.T) {
 	id, secret, _ := strings.Cut(token, ".")
 	if len(said) != 1 || !strings.Contains(said[0].Text, "join token "+id+": member n4") || strings.Contains(said[0].Text, secret) {
 		t.Errorf("%+v", said)
+	}
+}
+
+// What is neither open in the store nor said to have ended is not under way: nobody is to wait for it for ever.
+func TestOutcomeThatNobodyWroteDown(t *testing.T) {
+	f := newFixture(t)
+	ctx := context.Background()
+	a, err := f.local().Request(ctx, "n2", core.RequestRestart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := f.local().Outcome(ctx, a.ID); err != nil || o.State != OutcomeRunning {
+		t.Errorf("open: %+v %v", o, err)
+	}
+	if err := f.store.Delete(ctx, records.RequestPrefix+"n2", f.revision(records.RequestPrefix+"n2")); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := f.local().Outcome(ctx, a.ID); err != nil || o.State != OutcomeUnknown {
+		t.Errorf("gone without a word: %+v %v", o, err)
+	}
+	f.b.Journal.Tell(journal.Event{Member: "n2", Code: journal.EventRequest, Operation: a.ID, Phase: core.PhaseDone})
+	if o, err := f.local().Outcome(ctx, a.ID); err != nil || o.State != OutcomeDone {
+		t.Errorf("done: %+v %v", o, err)
 	}
 }

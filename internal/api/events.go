@@ -33,7 +33,7 @@ func (s *Server) getEvents(r *http.Request, _ string) (any, error) {
 		return Events{Events: s.ownEvents(limit)}, nil
 	}
 	v, _ := s.readAnyway(r.Context())
-	return s.allEvents(r.Context(), v.Members, limit), nil
+	return s.allEvents(r.Context(), v.Members, limit, nil), nil
 }
 
 func (s *Server) ownEvents(limit int) []journal.Event {
@@ -43,8 +43,9 @@ func (s *Server) ownEvents(limit int) []journal.Event {
 	return append([]journal.Event{}, s.b.Journal.Events(limit)...)
 }
 
-// allEvents asks the other members at the same time and merges by time.
-func (s *Server) allEvents(ctx context.Context, members []core.MemberRecord, limit int) Events {
+// allEvents asks the other members at the same time and merges by time those that are left out by nobody (without may be nil).
+// What is seen by all is told once, and by a member of another version perhaps without what is looked for: so before it is merged.
+func (s *Server) allEvents(ctx context.Context, members []core.MemberRecord, limit int, without func(journal.Event) bool) Events {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var mu sync.Mutex
@@ -66,6 +67,9 @@ func (s *Server) allEvents(ctx context.Context, members []core.MemberRecord, lim
 		})
 	}
 	asked.Wait()
+	if without != nil {
+		out.Events = slices.DeleteFunc(out.Events, without)
+	}
 	slices.Sort(out.Missing)
 	out.Events = merge(out.Events, limit)
 	return out

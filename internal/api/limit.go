@@ -27,32 +27,26 @@ type strangers struct {
 
 // tooMany says that this address has used up its refusals.
 func (s *strangers) tooMany(r *http.Request) bool {
-	l := s.of(r)
-	return l != nil && l.Tokens() < 1
+	host, ok := home(r.RemoteAddr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.known[host]
+	return ok && l != nil && l.Tokens() < 1
 }
 
 // refused counts one.
 func (s *strangers) refused(r *http.Request) {
-	if l := s.of(r); l != nil {
-		l.Allow()
-	}
-}
-
-// of gives nothing for the unix socket: the kernel says who is there.
-func (s *strangers) of(r *http.Request) *rate.Limiter {
 	host, ok := home(r.RemoteAddr)
 	if !ok {
-		return nil
+		return // the unix socket: the kernel says who is there
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, ok := s.known[host]
-	if !ok {
+	if s.known[host] == nil {
 		s.makeRoom()
-		l = rate.NewLimiter(refusedEvery, refusedBurst)
-		s.known[host] = l
+		s.known[host] = rate.NewLimiter(refusedEvery, refusedBurst)
 	}
-	return l
+	s.known[host].Allow()
 }
 
 // home is whose address it is: of IPv6 the /64, which one machine may have to itself.

@@ -126,11 +126,20 @@ func TestStrangersAreKeptApart(t *testing.T) {
 	if !s.tooMany(guesser) {
 		t.Fatal("the guesser is listened to")
 	}
-	for i := range 3 * strangersKnown { // each was refused nothing: they go first
+	for i := range 3 * strangersKnown { // who asks and is not refused takes no room
 		s.tooMany(from(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255)))
+	}
+	if len(s.known) != 1 {
+		t.Errorf("%d are kept", len(s.known))
+	}
+	for i := range 3 * strangersKnown {
+		s.refused(from(fmt.Sprintf("11.%d.%d.%d:1", i>>16, i>>8&255, i&255)))
 	}
 	if len(s.known) > strangersKnown {
 		t.Errorf("%d are kept", len(s.known))
+	}
+	for range refusedBurst {
+		s.refused(guesser)
 	}
 	if !s.tooMany(guesser) {
 		t.Error("who looked once made the guesser's refusals forgotten")

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,9 +42,31 @@ type live struct {
 	closed   bool
 	woken    chan struct{} // somebody came: tell it what is so
 	sent     uint64
+	others   map[string]Decided // the newest of each other member, while its relay runs
 }
 
-func newLive() *live { return &live{watchers: watchers{}, woken: make(chan struct{}, 1)} }
+func newLive() *live {
+	return &live{watchers: watchers{}, woken: make(chan struct{}, 1), others: map[string]Decided{}}
+}
+
+// heard takes note of another member's decision, for who comes later.
+func (l *live) heard(d Decided) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.others[d.Member] = d
+}
+
+func (l *live) forget(member string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.others, member)
+}
+
+func (l *live) decisions() []Decided {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.others))
+}
 
 func (l *live) join(as audience) (*watcher, error) {
 	l.mu.Lock()
@@ -134,6 +157,11 @@ func (s *Server) followStatus(ctx context.Context) {
 		if ok && s.b.Decision != nil && (came || n != told) {
 			told = n
 			s.live.send(LiveDecision, Decided{s.b.Name, s.b.Decision(e)}, people|deciding)
+		}
+		if came {
+			for _, d := range s.live.decisions() {
+				s.live.send(LiveDecision, d, people)
+			}
 		}
 		s.keepRelays(ctx, others)
 		select {

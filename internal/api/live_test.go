@@ -142,6 +142,8 @@ func TestDecisionsAreTold(t *testing.T) {
 	}
 	decide(other, 2, "other")
 	until("n2 other")
+	next, told = f.live(f.bearer(RoleViewer)), nil // who comes later is told what was decided before, by all
+	until("n2 other")
 }
 
 // TestLiveIsForViewers: the stream opens for nobody without a right to look.

@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/pgherd/pgherd/internal/core"
+	"github.com/pgherd/pgherd/internal/journal"
 	"github.com/pgherd/pgherd/internal/peer"
 	"github.com/pgherd/pgherd/internal/store"
 	"github.com/pgherd/pgherd/internal/store/records"
@@ -85,6 +88,7 @@ func (s *Server) dropRequest(ctx context.Context, name string, snapshot store.Sn
 			return
 		}
 		if err = s.delete(ctx, key, e.Revision); err == nil {
+			s.tellDropped(name, e)
 			return
 		}
 		if _, snapshot, err = s.read(ctx); err != nil {
@@ -92,6 +96,14 @@ func (s *Server) dropRequest(ctx context.Context, name string, snapshot store.Sn
 		}
 	}
 	s.b.Log.Warn("the request of a removed member may be left", "member", name, "error", err)
+}
+
+func (s *Server) tellDropped(name string, e store.Entry) {
+	var r core.Request
+	if json.Unmarshal(e.Value, &r) == nil {
+		s.tell(journal.Event{Code: journal.EventRequest, Severity: core.Warning, Operation: r.ID, Phase: core.PhaseAborted,
+			Text: fmt.Sprintf("%s of %s: %s: the member was removed", r.Kind, name, core.PhaseAborted)})
+	}
 }
 
 // checkRemoval: never the primary, never the last one, and never such that the

@@ -23,7 +23,7 @@ const (
 	OutcomeRunning = "running"
 	OutcomeDone    = "done"
 	OutcomeFailed  = "failed"  // taken back, refused by who was asked, or written in part only
-	OutcomeUnknown = "unknown" // its writing had no answer, and nothing shows that it took effect
+	OutcomeUnknown = "unknown" // its writing had no answer and nothing shows that it took effect, or nothing shows how it ended
 )
 
 // Outcome answers GET /v1/operations/{id}: what became of a change that was asked for.
@@ -37,6 +37,8 @@ type Outcome struct {
 	Events  []journal.Event `json:"events"`          // that tell of it, oldest first
 	Missing []string        `json:"missing,omitempty"`
 
+	Stale bool `json:"stale,omitempty"` // the store did not answer: by what was known before, and by what members wrote down
+
 	Operation *core.Operation `json:"operation,omitempty"` // while it is the newest one: with its checks and certificate
 }
 
@@ -47,12 +49,12 @@ func (s *Server) getOutcome(r *http.Request, _ string) (any, error) {
 	if err != nil {
 		v, _ = s.readAnyway(r.Context())
 	}
-	all := Events{Events: s.ownEvents(eventsMax)}
+	others := func(e journal.Event) bool { return e.Operation != id }
+	all := Events{Events: slices.DeleteFunc(s.ownEvents(eventsMax), others)}
 	if s.b.Peers != nil {
-		all = s.allEvents(r.Context(), v.Members, eventsMax)
+		all = s.allEvents(r.Context(), v.Members, eventsMax, others)
 	}
-	told := slices.DeleteFunc(all.Events, func(e journal.Event) bool { return e.Operation != id })
-	o := Outcome{ID: id, Events: told, Missing: all.Missing}
+	o := Outcome{ID: id, Events: all.Events, Missing: all.Missing, Stale: err != nil}
 	if op := v.Operation; op != nil && op.ID == id {
 		o.Operation, o.By = op, op.By
 		o.State, o.Phase, o.Text = stateOf(op.Phase), op.Phase, op.Text
@@ -81,16 +83,21 @@ func (o *Outcome) fromEvents() error {
 		return nil
 	}
 	o.At = o.Events[0].At
-	if o.State != "" {
+	e := o.newest()
+	if o.State != "" && !(o.Stale && ended(e.Phase)) { // an old copy of the store knows no end
 		return nil
 	}
-	e := o.newest()
 	o.State, o.Text = stateOf(e.Phase), e.Text
 	if e.Code != journal.EventAudit {
 		o.Phase = e.Phase
 	}
+	if o.State == OutcomeRunning && !o.Stale { // no record of it is open
+		o.State, o.Text = OutcomeUnknown, "it is not open any more, and how it ended is not written down; last: "+e.Text
+	}
 	return nil
 }
+
+func ended(phase string) bool { return phase == core.PhaseDone || phase == core.PhaseAborted }
 
 // newest is the last event of who carried it out, else that of who was asked: an audit is written after its record, and may be
 // younger than what came of it.

@@ -41,7 +41,7 @@ func (s *Server) getHistory(r *http.Request, _ string) (any, error) {
 	now := s.b.Snapshot()
 	events := s.ownEvents(eventsMax)
 	if s.b.Peers != nil {
-		events = s.allEvents(r.Context(), now.View.Store.Members, eventsMax).Events
+		events = s.allEvents(r.Context(), now.View.Store.Members, eventsMax, nil).Events
 	}
 	var opened []patroni.Opened
 	for _, e := range events {

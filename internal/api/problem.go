@@ -27,6 +27,7 @@ type Problem struct {
 // Codes that commands tell apart. Others are stable too, and stand where they are made.
 const (
 	CodeUnknownOutcome = "outcome_unknown"
+	CodePartlyDone     = "partly_done"
 	CodeUnavailable    = "store_unavailable"
 	CodeForbidden      = "forbidden"
 	CodeBadRequest     = "bad_request"

@@ -54,11 +54,14 @@ func (s *Server) relay(ctx context.Context, m core.MemberRecord) {
 		switch {
 		case json.Unmarshal(data, &e) != nil || e.Member != m.Name: // nobody speaks for another
 		case e.Decision != nil:
-			s.live.send(LiveDecision, Decided{e.Member, *e.Decision}, people)
+			d := Decided{e.Member, *e.Decision}
+			s.live.heard(d)
+			s.live.send(LiveDecision, d, people)
 		default:
 			s.live.send(LiveEvent, e.Event, people)
 		}
 	})
+	s.live.forget(m.Name)
 	select {
 	case <-time.After(relayAgain):
 	case <-ctx.Done():

@@ -72,10 +72,7 @@ func (s *Server) voters(v core.StoreView) []string {
 	if s.b.Voting == nil {
 		return core.Voters(v.Members)
 	}
-	names, known := s.b.Voting()
-	if !known {
-		return core.Voters(v.Members)
-	}
+	names, _ := s.b.Voting()
 	return names
 }
 

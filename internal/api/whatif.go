@@ -39,7 +39,9 @@ func (s *Server) facts(v core.StoreView, known map[string]peer.Status) whatif.Fa
 	for name, p := range known {
 		f.Peers[name] = p.Seen()
 	}
-	f.Voters = s.voters(v)
+	if f.Voters = s.voters(v); len(f.Voters) == 0 && len(s.storeEndpoints()) == 0 { // not asked yet; nobody would mean an external store
+		f.Voters = core.Voters(v.Members)
+	}
 	return f
 }
 

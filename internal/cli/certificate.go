@@ -51,7 +51,7 @@ func printCertificate(w io.Writer, op core.Operation) {
 		fmt.Fprintf(w, "  endpoint %s: %d clients held for %.0f ms (%.0f ms until no transaction was open), %d dropped\n", p.Name, p.Clients, p.HeldMS, p.DrainMS, p.Errors)
 	}
 	if len(c.Unheld) > 0 {
-		fmt.Fprintf(w, "  not held, as they were silent: the clients of %s\n", strings.Join(c.Unheld, ", "))
+		fmt.Fprintf(w, "  not held: the clients of %s, which were silent, or came later\n", strings.Join(c.Unheld, ", "))
 	}
 	if c.Proves() {
 		fmt.Fprintln(w, "  commits lost: 0")

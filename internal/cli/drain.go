@@ -46,6 +46,9 @@ func (a *app) drain(cmd *cobra.Command, member string, request api.DrainRequest,
 	if err != nil {
 		return mutation(err)
 	}
+	if now, err := c.Operation(ctx); answer.Kind == "" && answer.ID != "" && err == nil && now.ID == answer.ID {
+		answer.Kind = now.Kind // an agent of before kind was said
+	}
 	if answer.Kind == "" {
 		return a.accepted(answer, nil)
 	}

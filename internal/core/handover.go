@@ -170,7 +170,7 @@ func (d *decider) checks(p Peer) (out []Check) {
 	behind := because("lag", "is %d bytes behind, and may be %d", lag, d.spec.MaxLagBytes).Text
 	if replay := d.inst.WriteLSN.Sub(s.ReplayLSN); s.ReplayLSN != 0 {
 		text := because("lag", "has %d bytes to replay, and may have %d", replay, replayMax).Text
-		add("replay", replay <= replayMax, text, text)
+		add("replay", replay <= replayMax || d.v.Stopping || d.report.Unwatched, text, text) // who must go leaves it to replay that in any case
 	}
 	add("lag", sending && lag <= d.spec.MaxLagBytes, behind, behind)
 	return out

@@ -295,7 +295,7 @@ type Certificate struct {
 	StopMS    float64      `json:"stop_ms,omitempty"`  // from the order to stop until the lease was handed over
 	PromoteMS float64      `json:"promote_ms"`         // from when the new primary saw the lease until it accepted writes
 	Poolers   []PoolerPart `json:"poolers,omitempty"`
-	Unheld    []string     `json:"not_held,omitempty"` // poolers that were silent: what their clients saw is not known
+	Unheld    []string     `json:"not_held,omitempty"` // poolers that were silent, or came later: what their clients saw is not known
 	Whole     bool         `json:"whole,omitempty"`    // all parts are in that will ever be
 }
 

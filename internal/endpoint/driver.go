@@ -291,16 +291,17 @@ func (d *driver) letGo(ctx context.Context, w want) error {
 	return nil
 }
 
-// settle lets no transaction begin any more, and waits for those that are open.
-func (d *driver) settle(ctx context.Context) {
+// settle lets no transaction begin any more, and waits for those that are open. It says whether it has paused.
+func (d *driver) settle(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, settleMax)
 	defer cancel()
 	if s, err := d.p.State(ctx); err != nil || !s.Running {
-		return
+		return false
 	}
 	if err := d.p.Pause(ctx); err != nil {
 		d.log.Info("the endpoint ends before all transactions have", "error", err)
 	}
+	return true
 }
 
 func (d *driver) route(ctx context.Context, targets []pooler.Target) error {
@@ -318,7 +319,7 @@ func (d *driver) end(ctx context.Context) error {
 	if d.p == nil {
 		return nil
 	}
-	d.settle(ctx)
+	settled := d.settle(ctx)
 	ctx, cancel := context.WithTimeout(ctx, doMax)
 	defer cancel()
 	if d.unpause != nil {
@@ -327,6 +328,9 @@ func (d *driver) end(ctx context.Context) error {
 		d.seen.letGo(d, 0)
 	}
 	if err := d.p.Stop(ctx); err != nil {
+		if settled { // or its clients would wait, if it is to stay after all
+			err = errors.Join(err, d.p.Resume(context.WithoutCancel(ctx)))
+		}
 		return err
 	}
 	d.take(nil)

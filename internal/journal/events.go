@@ -200,7 +200,7 @@ func certificateText(op core.Operation) string {
 		fmt.Fprintf(&b, "; %d endpoints held %d clients for at most %.0f ms, %d dropped", len(c.Poolers), clients, held, dropped)
 	}
 	if len(c.Unheld) > 0 {
-		fmt.Fprintf(&b, "; not held, as silent: the clients of %s", strings.Join(c.Unheld, ", "))
+		fmt.Fprintf(&b, "; not held: the clients of %s", strings.Join(c.Unheld, ", "))
 	}
 	if c.Proves() {
 		b.WriteString("; commits lost: 0")

@@ -377,10 +377,17 @@ func TestWhoDiesInAHoldHasDroppedItsClients(t *testing.T) {
 	if h := s.answer(core.HoldHolding); h.Errors != 0 {
 		t.Errorf("held: %+v", h)
 	}
-	s.v.RW = Pool{Down: true, Targets: s.v.RW.Targets}
-	s.later(time.Millisecond)
-	if h := s.answer(core.HoldHeld); h.Errors != 7 {
-		t.Errorf("7 clients went with it: %+v", h)
+	held := s.v.RW
+	for name, now := range []Pool{
+		{Down: true, Targets: held.Targets, HeldAt: held.HeldAt},                 // seen before what it held is forgotten
+		{Down: true, Targets: held.Targets},                                      // and after
+		{Targets: held.Targets, HeldAt: s.v.Now, DrainedAt: s.v.Now, Clients: 2}, // another process, held again
+	} {
+		s.v.RW = now
+		s.later(time.Millisecond)
+		if h := s.answer(core.HoldHeld); h.Errors != 7 {
+			t.Errorf("%d: 7 clients went with it: %+v", name, h)
+		}
 	}
 }
 

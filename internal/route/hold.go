@@ -69,7 +69,7 @@ func (d *decider) follow(h *Hold) {
 		h.DrainedAt = d.v.Now // no process, no transaction
 	}
 	if p.Down {
-		h.Dropped = max(h.Dropped, h.Clients) // they went with it
+		h.Died = h.Clients
 	}
 	if p.HeldAt != 0 {
 		if h.HeldAt == 0 {
@@ -100,7 +100,7 @@ func (h Hold) answer() *core.PoolerHold {
 	if h.Operation == "" {
 		return nil
 	}
-	a := &core.PoolerHold{Operation: h.Operation, State: core.HoldHolding, Clients: h.Clients, Waiting: h.Waiting, Errors: h.Dropped, Text: h.Ended}
+	a := &core.PoolerHold{Operation: h.Operation, State: core.HoldHolding, Clients: h.Clients, Waiting: h.Waiting, Errors: max(h.Dropped, h.Died), Text: h.Ended}
 	if h.DrainedAt != 0 {
 		a.State = core.HoldHeld
 		a.DrainMS = milliseconds(max(0, h.DrainedAt.Sub(max(h.HeldAt, h.Since))))

@@ -88,6 +88,7 @@ type Hold struct {
 	LetGoAt   core.Instant
 	Waiting   int
 	Dropped   int
+	Died      int      // clients of a process that died in the hold: they went with it
 	Ended     string   // why clients were let go before the operation was through; empty: they were not
 	Failed    bool     // and the operation cannot count on it
 	Blockers  []string // then

@@ -108,7 +108,7 @@ func phasesAreFollowed(t *testing.T, c *cluster, b *browser, at *member) {
 	}
 	b.notePhases()
 	ended := make(chan answer, 1)
-	go func() { ended <- old.try("switchover", c.others(old)[0].name, "--max-wait", "50s") }()
+	go func() { ended <- old.try("switchover", c.others(old)[0].name, "--max-wait", "18s") }()
 	b.until(40*time.Second, "clients that are held", "document.querySelector('.operation[data-phase=holding] [aria-current=step]')?.textContent === 'holding'")
 	op := c.operation()
 	if shown := js[string](b, "document.querySelector('.operation').dataset.id"); op.Phase != "holding" || shown != op.ID {
