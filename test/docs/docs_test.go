@@ -1,7 +1,12 @@
 package docs
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,4 +32,68 @@ func TestPages(t *testing.T) {
 	if pages, err := Pages(); err != nil {
 		t.Error(pages, err)
 	}
+}
+
+var (
+	makeTarget = regexp.MustCompile("(?:`|^|[ ;])make ([a-z][a-z-]*)")
+	code       = regexp.MustCompile("(?s)```.*?```|`[^`]+`")
+	testName   = regexp.MustCompile(`\bTest[A-Z]\w+`)
+)
+
+// What `make` is told to make is in the Makefile, and a test that a page names as its proof exists.
+func TestWhatPagesNameExists(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := sources(t)
+	targets, names := 0, 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, span := range code.FindAllString(string(text), -1) {
+			for _, m := range makeTarget.FindAllStringSubmatch(span, -1) {
+				if targets++; !strings.Contains("\n"+string(makefile), "\n"+m[1]+":") {
+					t.Errorf("%s: there is no target %q in the Makefile", page, m[1])
+				}
+			}
+			for _, name := range testName.FindAllString(span, -1) {
+				if names++; !strings.Contains(tests, "\nfunc "+name) { // -run takes what begins so
+					t.Errorf("%s: no test is called %s", page, name)
+				}
+			}
+		}
+	}
+	if targets < 20 || names < 5 {
+		t.Errorf("only %d targets and %d tests were found", targets, names)
+	}
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	list, err := Pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// sources is the text of all tests.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
