@@ -53,7 +53,7 @@ var docsLooks = []typed{
 	{command: "pgherd log-level info", says: "info"},
 	{command: "pgherd recover", code: 3, says: "the store answers"}, // it is not lost
 	{command: "pgherd wait --for writable --timeout 2m && psql -f schema.sql", says: "CREATE TABLE"},
-	{command: "curl -s --unix-socket /var/lib/pgherd/api.sock http://pgherd/v1/status", says: `"members"`},
+	{command: "curl -fsS --unix-socket /var/lib/pgherd/api.sock http://pgherd/v1/status", says: `"members"`},
 	{command: "pgherd outcome 3f9c0a51d2e4", says: ": done",
 		as: `pgherd log-level info && pgherd outcome $(pgherd events --local --json | sed -n 's/.*"operation": "\([0-9a-f]*\)".*/\1/p' | tail -1)`},
 	{command: "curl -s --unix-socket /var/lib/pgherd/api.sock http://pgherd/metrics", says: "pgherd_primary"},
@@ -66,7 +66,7 @@ var docsLooks = []typed{
 // docsLetsIn gives certificates and tokens, and takes them back.
 var docsLetsIn = []typed{
 	{command: "pgherd access create maria --role operator --lifetime 12h", as: "pgherd access create maria --role operator --lifetime 12h > token", says: "maria is operator"},
-	{command: `curl -s --cacert /var/lib/pgherd/pki/ca.crt -H "Authorization: Bearer $(cat token)" https://10.0.0.1:7432/v1/status`, says: `"members"`},
+	{command: `curl -fsS --cacert /var/lib/pgherd/pki/ca.crt -H "Authorization: Bearer $(cat token)" https://10.0.0.1:7432/v1/status`, says: `"members"`},
 	{command: "pgherd access create NAME --role viewer", as: "pgherd access create ann --role viewer", says: "ann is viewer"},
 	{command: "pgherd access create maria --role viewer", says: "maria is viewer"},
 	{command: "pgherd access list", says: "ann"},
