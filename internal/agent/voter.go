@@ -290,7 +290,7 @@ func (v *voter) conditions(now core.Instant, members []core.MemberRecord) []core
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	missing := slices.DeleteFunc(core.Voters(members), func(name string) bool { return slices.Contains(v.votes, name) })
+	missing := core.NotVoting(members, v.votes)
 	switch {
 	case !v.known || len(missing) == 0:
 		v.lacking = 0

@@ -73,25 +73,25 @@ func (s *Server) audited(pattern string, f answer) answer {
 			return value, err
 		}
 		a.done = true
-		e := journal.Event{Code: journal.EventAudit, Severity: core.Info, Operation: a.id, Phase: core.PhaseDone}
-		e.Text = fmt.Sprintf("%s: %s %s", by, r.Method, cut(r.URL.Path))
+		e := journal.Event{Code: journal.EventAudit, Severity: core.Info, Operation: a.id, Text: fmt.Sprintf("%s: %s %s", by, r.Method, cut(r.URL.Path))}
 		if accepted, ok := value.(Accepted); ok {
 			accepted.ID = a.id
 			value = accepted
 		}
-		if err == nil {
-			said, phase := outcome(value)
-			e.Text, e.Phase = e.Text+said, phase
-		} else {
-			e.Severity, e.Phase = core.Warning, journal.PhaseUnknown
-			e.Text += ": it failed, and may have taken effect: " + err.Error()
-			if a.wrote && !a.unknown {
-				e.Phase = core.PhaseAborted
-				e.Text = fmt.Sprintf("%s: %s %s: it failed when a part of it was written: %v", by, r.Method, cut(r.URL.Path), err)
-			}
+		said := ""
+		switch {
+		case err == nil:
+			said, e.Phase = outcome(value)
+		case a.unknown:
+			e.Severity, e.Phase, said = core.Warning, journal.PhaseUnknown, ": it failed, and may have taken effect: "+err.Error()
+		default:
+			e.Severity, e.Phase, said = core.Warning, core.PhaseAborted, ": it failed when a part of it was written: "+err.Error()
+		}
+		e.Text += said
+		s.tell(e)
+		if err != nil {
 			err = lasting(err, a)
 		}
-		s.tell(e)
 		return value, err
 	}
 }

@@ -99,7 +99,8 @@ func (s *Server) answers() map[string]answer {
 
 // trusted answers who has the role. What is a change has an id, and is written down whatever becomes of it.
 func (s *Server) trusted(need Role, pattern string, f answer) http.HandlerFunc {
-	if isChange(pattern) {
+	change := isChange(pattern)
+	if change {
 		f = s.audited(pattern, f)
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +109,7 @@ func (s *Server) trusted(need Role, pattern string, f answer) http.HandlerFunc {
 			return
 		}
 		r = withCaller(r, by)
-		if isChange(pattern) {
+		if change {
 			r = withAttempt(r)
 		}
 		s.respond(w, r, f, by.name)

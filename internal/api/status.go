@@ -82,7 +82,7 @@ func (s *Server) notVoting(v core.StoreView) []string {
 		return nil
 	}
 	names, _ := s.b.Voting()
-	return slices.DeleteFunc(core.Voters(v.Members), func(name string) bool { return slices.Contains(names, name) })
+	return core.NotVoting(v.Members, names)
 }
 
 // buildStatus puts the records and the members' own words together.

@@ -46,10 +46,7 @@ func (a *app) drain(cmd *cobra.Command, member string, request api.DrainRequest,
 	if err != nil {
 		return mutation(err)
 	}
-	if now, err := c.Operation(ctx); answer.Kind == "" && answer.ID != "" && err == nil && now.ID == answer.ID {
-		answer.Kind = now.Kind // an agent of before kind was said
-	}
-	if answer.Kind == "" {
+	if answer.Kind == "" && !begun(ctx, c, answer.ID) {
 		return a.accepted(answer, nil)
 	}
 	op, err := a.follow(cmd.Context(), c, core.Operation{ID: answer.ID, Kind: core.OpSwitchover, Phase: core.PhaseRequested}, timeout)
@@ -63,6 +60,12 @@ func (a *app) drain(cmd *cobra.Command, member string, request api.DrainRequest,
 		op = a.awaitCertificate(cmd.Context(), c, op)
 	}
 	return a.operationEnded(op, took)
+}
+
+// begun says that the id is that of an operation: an agent of before said no more of it.
+func begun(ctx context.Context, c *api.Client, id string) bool {
+	now, err := c.Operation(ctx)
+	return err == nil && now.ID == id
 }
 
 func (a *app) undrainCommand() *cobra.Command {

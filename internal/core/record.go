@@ -169,6 +169,11 @@ func Voters(all []MemberRecord) (names []string) {
 	return names
 }
 
+// NotVoting are those who are to vote of all members and are not among who does.
+func NotVoting(all []MemberRecord, votes []string) []string {
+	return slices.DeleteFunc(Voters(all), func(name string) bool { return slices.Contains(votes, name) })
+}
+
 // Confirms says that commits may be counted on the member while another one leads.
 func (m *MemberRecord) Confirms() bool {
 	return !m.Witness && !m.Tags.NoSync && !m.Tags.NoFailover

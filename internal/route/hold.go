@@ -65,11 +65,11 @@ func listed(blockers []string) string {
 // follow takes over what the pooler did.
 func (d *decider) follow(h *Hold) {
 	p := d.v.RW
-	if p.Down && h.DrainedAt == 0 {
-		h.DrainedAt = d.v.Now // no process, no transaction
-	}
 	if p.Down {
 		h.Died = h.Clients
+		if h.DrainedAt == 0 {
+			h.DrainedAt = d.v.Now // no process, no transaction
+		}
 	}
 	if p.HeldAt != 0 {
 		if h.HeldAt == 0 {

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,13 +12,9 @@ import (
 
 // Pages are the files that tell people what to type: README.md and docs/*.md. Decisions are records of what was thought, and no instructions.
 func Pages() ([]string, error) {
-	_, here, _, ok := runtime.Caller(0)
-	if !ok {
-		return nil, fmt.Errorf("no source file to begin at")
-	}
-	root := filepath.Join(filepath.Dir(here), "..", "..")
-	if _, err := os.Stat(filepath.Join(root, "README.md")); err != nil { // -trimpath
-		root = filepath.Join("..", "..")
+	root, err := repository()
+	if err != nil {
+		return nil, err
 	}
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
@@ -27,6 +24,39 @@ func Pages() ([]string, error) {
 		return nil, fmt.Errorf("only %d pages in %s/docs", len(pages), root)
 	}
 	return append(pages, filepath.Join(root, "README.md")), nil
+}
+
+// Tests is the text of all tests but those of the pages, which name what they look for.
+func Tests() (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && (e.Name() == "node_modules" || e.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") || strings.HasPrefix(filepath.Base(path), "docs_") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all.Write(text)
+		return err
+	})
+	return all.String(), err
+}
+
+func repository() (string, error) {
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", fmt.Errorf("no source file to begin at")
+	}
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	if _, err := os.Stat(filepath.Join(root, "README.md")); err != nil { // -trimpath
+		root = filepath.Join("..", "..")
+	}
+	return root, nil
 }
 
 var (

@@ -1,9 +1,7 @@
 package docs
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,7 +44,10 @@ func TestWhatPagesNameExists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := sources(t)
+	tests, err := Tests()
+	if err != nil {
+		t.Fatal(err)
+	}
 	targets, names := 0, 0
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
@@ -78,22 +79,4 @@ func pages(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return list
-}
-
-// sources is the text of all tests.
-func sources(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		all.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all.String()
 }

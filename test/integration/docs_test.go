@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -98,7 +97,10 @@ func docsShown(t *testing.T) map[string]string {
 
 func docsHeldToThePages(t *testing.T, shown map[string]string, run map[string]bool) {
 	t.Helper()
-	tests := testSources(t)
+	tests, err := docs.Tests()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, command := range slices.Sorted(maps.Keys(shown)) {
 		if _, listed := docsElsewhere[command]; run[command] == listed {
 			t.Errorf("%s: %q has to be either run here or listed with a reason; run %v, listed %v", shown[command], command, run[command], listed)
@@ -125,27 +127,6 @@ func docsHeldToThePages(t *testing.T, shown map[string]string, run map[string]bo
 			t.Errorf("%q: there is no test %s", command, one.test)
 		}
 	}
-}
-
-// testSources is the text of all tests but these, which name what they look for.
-func testSources(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && (e.Name() == "node_modules" || e.Name() == ".git") {
-			return filepath.SkipDir
-		}
-		if err != nil || !strings.HasSuffix(path, "_test.go") || strings.HasPrefix(filepath.Base(path), "docs_") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		all.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all.String()
 }
 
 func newDocsRun(c *cluster) *docsRun {
