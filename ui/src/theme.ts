@@ -1,18 +1,19 @@
 // Dark or light: as the system has it, until somebody chooses.
 
 import { useEffect, useState } from 'preact/hooks';
+import { Preference } from './preference';
 
 export type Theme = 'light' | 'dark';
 
 const KEY = 'pgherd-theme';
-const system = matchMedia('(prefers-color-scheme: dark)');
+const dark = new Preference(matchMedia('(prefers-color-scheme: dark)'));
 
 function chosen(): Theme | null {
   const text = localStorage.getItem(KEY);
   return text === 'light' || text === 'dark' ? text : null;
 }
 
-const now = (): Theme => chosen() ?? (system.matches ? 'dark' : 'light');
+const now = (): Theme => chosen() ?? (dark.matches() ? 'dark' : 'light');
 
 export function applyTheme(): void {
   document.documentElement.dataset.theme = now();
@@ -25,8 +26,8 @@ export function useTheme(): [Theme, () => void] {
       applyTheme();
       set(now());
     };
-    system.addEventListener('change', follow);
-    return () => system.removeEventListener('change', follow);
+    follow(); // it may have changed since the first render
+    return dark.follow(follow);
   }, []);
   const toggle = () => {
     localStorage.setItem(KEY, now() === 'dark' ? 'light' : 'dark');

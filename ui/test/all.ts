@@ -1,3 +1,4 @@
 import './layout';
+import './preference';
 import './samples';
 import './words';
