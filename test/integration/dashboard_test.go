@@ -422,6 +422,7 @@ func saysThatItIsStale(t *testing.T, c *cluster, b *browser, at *member) {
 		t.Errorf("it says: %s", text)
 	}
 	at.signal(syscall.SIGCONT)
+	at.waitStore() // it may have led there
 	b.gone("#stale")
 	b.see("#live.live")
 }

@@ -126,3 +126,20 @@ func (m *member) votes() (yes bool) {
 	})
 	return yes
 }
+
+// waitStore waits until the member's own store answers by consent of the majority. One that led and was frozen takes itself for the
+// leader still when it goes on: what it is told to write then is lost with its term.
+func (m *member) waitStore() {
+	m.c.t.Helper()
+	m.c.wait(20*time.Second, "the store of "+m.name+" has a leader", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		store, err := m.dialStore(ctx)
+		if err != nil {
+			return false
+		}
+		defer store.Close()
+		_, err = store.Client().Get(ctx, "/pgherd/")
+		return err == nil
+	})
+}
