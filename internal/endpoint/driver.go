@@ -30,6 +30,7 @@ type want struct {
 	rules     spec.Pooler
 	targets   []pooler.Target
 	hold      bool
+	atOnce    bool // the hold, should one begin now
 	terminate bool // so that it drains
 	drop      bool // who is linked to servers elsewhere; it stays wanted until it was done
 }
@@ -127,7 +128,7 @@ func (d *driver) adopt(ctx context.Context) {
 			d.targets = s.Targets
 			d.note(s)
 			if s.Paused {
-				d.paused(ctx) // and is asked once more: whether all have drained, only a pause tells
+				d.paused(ctx, false) // and is asked once more: whether all have drained, only a pause tells
 			}
 		}
 	}
@@ -213,7 +214,7 @@ func (d *driver) take(p pooler.Pooler) {
 // hold lets no transaction begin, and leaves the waiting for those that are open to a goroutine.
 func (d *driver) hold(ctx context.Context, w want) error {
 	if d.unpause == nil {
-		d.paused(ctx)
+		d.paused(ctx, w.atOnce)
 	}
 	ctx, cancel := context.WithTimeout(ctx, doMax)
 	defer cancel()
@@ -231,15 +232,21 @@ func (d *driver) hold(ctx context.Context, w want) error {
 }
 
 // paused pauses until ctx ends, or unpause is called.
-func (d *driver) paused(ctx context.Context) {
+func (d *driver) paused(ctx context.Context, atOnce bool) {
 	ctx, d.unpause = context.WithCancel(ctx)
 	d.seen.held(d, d.now())
-	go d.drain(ctx, d.p)
+	go d.drain(ctx, d.p, atOnce)
 	hint(d.hurry)
 }
 
-func (d *driver) drain(ctx context.Context, p pooler.Pooler) {
-	err := p.Pause(ctx)
+func (d *driver) drain(ctx context.Context, p pooler.Pooler, atOnce bool) {
+	var err error
+	if atOnce {
+		err = p.Hold(ctx)
+	}
+	if err == nil {
+		err = p.Pause(ctx)
+	}
 	if ctx.Err() != nil {
 		return // let go meanwhile
 	}

@@ -254,7 +254,7 @@ func (l *Loop) tell(v route.View, plan route.Plan) {
 		if one.e.Keep {
 			continue
 		}
-		w := want{known: true, rules: v.Rules, hold: one.e.Hold, drop: one.e.Drop, terminate: one.d == l.rw && plan.Terminate}
+		w := want{known: true, rules: v.Rules, hold: one.e.Hold, atOnce: one.e.AtOnce, drop: one.e.Drop, terminate: one.d == l.rw && plan.Terminate}
 		for _, m := range v.Members {
 			if slices.Contains(one.e.Targets, m.Name) {
 				w.targets = append(w.targets, target(m))

@@ -161,7 +161,7 @@ func TestAFailoverIsFollowedAtOnce(t *testing.T) {
 	}
 	h.await("the record", func() bool { return h.record().Target == "n2" && h.record().Term == 6 })
 	h.await("stale ones dropped", did(h.rw, "drop stale[10.0.0.2:5432]"))
-	h.calls(h.rw, "pause", "route[10.0.0.2:5432]", "resume", "drop stale[10.0.0.2:5432]")
+	h.calls(h.rw, "hold", "pause", "route[10.0.0.2:5432]", "resume", "drop stale[10.0.0.2:5432]") // hold: each moment costs clients
 	h.await("readers", func() bool { return slices.Equal(h.record().Readers, []string{"n3"}) })
 }
 
@@ -226,7 +226,7 @@ func TestAStoreThatHangsDelaysNobody(t *testing.T) {
 	h.await("a hold", did(h.rw, "pause"))
 	h.servers["n1"].set(true, true)
 	h.await("clients let go", did(h.rw, "resume"))
-	h.calls(h.rw, "pause", "resume")
+	h.calls(h.rw, "hold", "pause", "resume")
 	h.source.hang(false)
 	h.await("the record", func() bool { return h.record().Target == "n1" })
 }

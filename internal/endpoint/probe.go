@@ -57,7 +57,7 @@ func (p *probe) begin(ctx context.Context, parts *sync.WaitGroup) {
 }
 
 func (p *probe) run(ctx context.Context) {
-	lost, downSince := false, core.Instant(0)
+	lost, brief, downSince := false, 0, core.Instant(0)
 	for ctx.Err() == nil {
 		if p.rests(ctx) {
 			lost = false
@@ -70,7 +70,7 @@ func (p *probe) run(ctx context.Context) {
 				downSince = p.now()
 			}
 			_ = p.pause(ctx, nil, p.redialAfter(p.now().Sub(downSince)))
-			lost = false
+			lost, brief = false, 0
 			continue
 		}
 		downSince = 0
@@ -78,8 +78,11 @@ func (p *probe) run(ctx context.Context) {
 		p.follow(ctx, session)
 		session.Close()
 		// One session may be ended by whoever likes to. Only when no other can be had is the server down; but
-		// one that ends each at once is not up either.
-		if lost = true; p.now().Sub(began) < settledAfter {
+		// one that ends each at once is not up either, and is not to be asked without a rest.
+		if brief++; p.now().Sub(began) >= settledAfter {
+			brief = 0
+		}
+		if lost = true; brief > 1 {
 			_ = p.pause(ctx, nil, redialHurry)
 		}
 	}

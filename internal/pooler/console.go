@@ -1,6 +1,7 @@
 package pooler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,16 +39,17 @@ func answered(err error, words string) bool {
 	return errors.As(err, &e) && strings.Contains(e.text, words)
 }
 
-// dial opens a session. ErrNotRunning: nobody listens.
-func dial(ctx context.Context, socket string) (*console, error) {
-	c, err := dialOnce(ctx, socket)
+// dial opens a session. ErrNotRunning: nobody listens. Commands go out with the login, without a wait for it: their answers
+// are still to be read.
+func dial(ctx context.Context, socket string, commands ...string) (*console, error) {
+	c, err := dialOnce(ctx, socket, commands)
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return dialOnce(ctx, socket) // it ended just then: nobody listens any more
+		return dialOnce(ctx, socket, commands) // it ended just then: nobody listens any more
 	}
 	return c, err
 }
 
-func dialOnce(ctx context.Context, socket string) (*console, error) {
+func dialOnce(ctx context.Context, socket string, commands []string) (*console, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, ErrNotRunning
@@ -57,7 +59,7 @@ func dialOnce(ctx context.Context, socket string) (*console, error) {
 	}
 	c := &console{conn: conn, wire: pgproto3.NewFrontend(conn, conn)}
 	if c.pid, err = listener(conn.(*net.UnixConn)); err == nil {
-		err = c.login(ctx)
+		err = c.login(ctx, commands)
 	}
 	if err != nil {
 		conn.Close()
@@ -82,13 +84,11 @@ func listener(conn *net.UnixConn) (pid int, err error) {
 	return int(cred.Pid), nil
 }
 
-func (c *console) login(ctx context.Context) error {
-	deadline, _ := ctx.Deadline()
-	_ = c.conn.SetWriteDeadline(deadline)
+func (c *console) login(ctx context.Context, commands []string) error {
 	c.wire.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersionNumber,
 		Parameters: map[string]string{"user": "pgbouncer", "database": "pgbouncer", "application_name": "pgherd"}})
-	if err := c.wire.Flush(); err != nil {
-		return failed(ctx, "login", err)
+	if err := c.send(ctx, commands...); err != nil {
+		return err
 	}
 	_, err := c.answer(ctx, "login")
 	return err
@@ -121,7 +121,7 @@ func (c *console) send(ctx context.Context, commands ...string) error {
 	for _, sql := range commands {
 		c.wire.Send(&pgproto3.Query{String: sql})
 	}
-	return failed(ctx, commands[0], c.wire.Flush())
+	return failed(ctx, cmp.Or(strings.Join(commands, "; "), "login"), c.wire.Flush())
 }
 
 // failed says why a session is of no more use: of a deadline that passed, that it was ctx's.

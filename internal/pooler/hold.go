@@ -114,17 +114,15 @@ func (c *console) drained(ctx context.Context) error {
 	}
 }
 
-// Hold implements Pooler. The answer to PAUSE may take long, that to the question behind it does
-// not. The session is closed then: the pause stays.
+// Hold implements Pooler. Each answer that is waited for is a moment in which clients are dropped, if a server has died: PAUSE
+// goes out with the login. Its answer may take long, that to the question behind it does not. The session
+// is closed then: the pause stays.
 func (p *PgBouncer) Hold(ctx context.Context) error {
-	c, err := dial(ctx, p.cfg.socket())
+	c, err := dial(ctx, p.cfg.socket(), "PAUSE")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.send(ctx, "PAUSE"); err != nil {
-		return err
-	}
 	for {
 		paused, err := c.paused(ctx)
 		if paused || err != nil && !answered(err, alreadyPaused) {

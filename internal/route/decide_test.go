@@ -153,6 +153,9 @@ func TestHoldsUntilTheHolderIsSeenToWrite(t *testing.T) {
 		if s.p.Record.Target != "" || s.p.Record.Hold != nil {
 			t.Errorf("%s: record %+v", name, s.p.Record)
 		}
+		if s.p.RW.AtOnce != (name == "it refuses") {
+			t.Errorf("%s: at once: %v; logins that are under way at a living server would be cut", name, s.p.RW.AtOnce)
+		}
 	}
 }
 
@@ -163,8 +166,8 @@ func TestFollowsAFailover(t *testing.T) {
 	s.see("n1", Down, 0)
 	s.decide()
 	s.sends("", "holder_down")
-	if !slices.Equal(s.p.Hurry, []string{"n1"}) {
-		t.Errorf("hurry %v", s.p.Hurry)
+	if !slices.Equal(s.p.Hurry, []string{"n1"}) || !s.p.RW.AtOnce {
+		t.Errorf("hurry %v, at once: %v", s.p.Hurry, s.p.RW.AtOnce)
 	}
 	s.later(time.Second)
 	s.v.Lease = core.LeaseRecord{Holder: "n2", Term: 6}

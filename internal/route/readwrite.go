@@ -84,7 +84,7 @@ func (d *decider) open(holder string) (core.Reason, bool) {
 // holdReadWrite keeps the last target until nothing is open there any more; then the pooler is told the next one
 // ahead, while it lets nobody through: to read its files takes it longer than to let go.
 func (d *decider) holdReadWrite(why core.Reason) {
-	d.plan.RW = Endpoint{Hold: true, Targets: d.stay(), Why: why}
+	d.plan.RW = Endpoint{Hold: true, AtOnce: d.v.sight(d.m.Target).State == Down, Targets: d.stay(), Why: why}
 	drained := d.v.RW.HeldAt != 0 && d.v.RW.DrainedAt != 0 || d.m.Hold.holding(d.v.asked()) && d.m.Hold.DrainedAt != 0
 	if next := d.next(); drained && d.v.isMember(next) {
 		d.plan.RW.Targets = []string{next}

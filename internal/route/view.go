@@ -106,6 +106,7 @@ type Endpoint struct {
 	LetGo   bool     // leave its targets, and hold nobody
 	Targets []string // members
 	Hold    bool     // let no transaction begin
+	AtOnce  bool     // with Hold: its server is dead, so no login there is worth waiting for
 	Drop    bool     // clients that are linked to servers elsewhere are dropped, once it sends to Targets
 	Why     core.Reason
 }
