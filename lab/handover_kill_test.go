@@ -22,9 +22,9 @@ const (
 	operationMax = 60 * time.Second // 30 s for the phase that was broken off, and its end
 )
 
-// broken is for six handovers that are broken off: a killed participant may lead to a failover, after the
+// broken is for nine handovers that are broken off: a killed participant may lead to a failover, after the
 // handover or in its place.
-var broken = history.Bounds{OutageMax: heldTooLong, ChangesMax: 12}
+var broken = history.Bounds{OutageMax: heldTooLong, ChangesMax: 18}
 
 var _ = add(
 	scenario{name: "handover-killed-in-requested", config: withEndpoints, bounds: broken, run: killedIn(phase{core.PhaseRequested, onOld, inPhase(core.PhaseRequested)})},
@@ -77,6 +77,9 @@ var victims = []victim{
 	{"the third member's agent", func(_, _, third *cluster.Member) *cluster.Member { return third }, cluster.Agent},
 	{"the old primary's postmaster", func(old, _, _ *cluster.Member) *cluster.Member { return old }, cluster.Postmaster},
 	{"the candidate's postmaster", func(_, candidate, _ *cluster.Member) *cluster.Member { return candidate }, cluster.Postmaster},
+	{"the old primary's warden", func(old, _, _ *cluster.Member) *cluster.Member { return old }, cluster.Warden},
+	{"the candidate's warden", func(_, candidate, _ *cluster.Member) *cluster.Member { return candidate }, cluster.Warden},
+	{"the old primary's PgBouncer", func(old, _, _ *cluster.Member) *cluster.Member { return old }, cluster.Pooler},
 	{"the third member's PgBouncer", func(_, _, third *cluster.Member) *cluster.Member { return third }, cluster.Pooler},
 }
 

@@ -1,7 +1,7 @@
 package catalogue
 
 // killed is what each of the phases' scenarios does.
-const killed = ", each once: the agents of the old primary, the candidate and the third member (started again after 2 s), the postmasters of the old primary and of the candidate, a PgBouncer"
+const killed = ", each once: the agents of the old primary, the candidate and the third member (started again after 2 s), the postmasters and the wardens of the old primary and of the candidate, the PgBouncers of the old primary and of the third member"
 
 // handovers: the primary moves while clients are behind the endpoints of all members.
 var handovers = []Entry{
