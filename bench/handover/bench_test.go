@@ -90,7 +90,7 @@ func TestResultComparesTheSides(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	good := options{n: 1, kills: 1, cpuRounds: 1, spacing: 5 * time.Second, cpuLength: time.Second}
+	good := options{n: 1, kills: 1, cpuRounds: 1, spacing: 5 * time.Second, cpuLength: time.Second, think: time.Millisecond}
 	good.load.Clients, good.load.PerSecond = 16, 200
 	if err := good.check(); err != nil {
 		t.Error(err)

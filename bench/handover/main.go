@@ -23,6 +23,7 @@ type options struct {
 	n, kills  int
 	exe       string
 	spacing   time.Duration
+	think     time.Duration
 	load      pgbench.Load
 	idle      time.Duration
 	cpuLength time.Duration
@@ -36,9 +37,10 @@ func parseFlags() (o options) {
 	flag.IntVar(&o.n, "n", 10, "handovers of each side in each of pgbench's modes")
 	flag.DurationVar(&o.spacing, "spacing", 5*time.Second, "from one handover to the next")
 	flag.IntVar(&o.kills, "kills", 5, "how often the primary's postmaster is killed")
+	flag.DurationVar(&o.think, "think", 50*time.Millisecond, "how long a client waits between two writes on average, while postmasters are killed")
 	flag.StringVar(&o.exe, "exe", "bin/pgherd", "the pgherd binary")
 	flag.IntVar(&o.load.PerSecond, "rate", 200, "transactions a second during handovers")
-	flag.IntVar(&o.load.Clients, "clients", 16, "pgbench's connections")
+	flag.IntVar(&o.load.Clients, "clients", 16, "pgbench's connections, and the clients while postmasters are killed")
 	flag.IntVar(&o.load.Scale, "scale", 10, "pgbench's scale")
 	flag.DurationVar(&o.cpuLength, "cpu-length", 20*time.Second, "of each run that measures the endpoint's CPU")
 	flag.IntVar(&o.cpuRounds, "cpu-rounds", 3, "how many of those on each side")
@@ -99,6 +101,9 @@ func (o options) wants(part string) bool {
 func (o options) check() error {
 	if o.n < 1 || o.kills < 1 || o.cpuRounds < 1 || o.load.Clients < 1 || o.load.PerSecond < 1 {
 		return errors.New("-n, -kills, -cpu-rounds, -clients and -rate must be 1 or more")
+	}
+	if o.think < time.Millisecond {
+		return errors.New("-think must be 1ms or more")
 	}
 	if o.spacing < stallAfter || o.cpuLength < time.Second {
 		return fmt.Errorf("-spacing must be %s or more, -cpu-length 1s or more", stallAfter)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -13,7 +14,6 @@ import (
 )
 
 const (
-	think        = 50 * time.Millisecond
 	statementMax = 20 * time.Second // a client that waits longer has lost its patience, and that is a failure
 	redialPause  = 20 * time.Millisecond
 )
@@ -22,6 +22,7 @@ const (
 type sessions struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	think  time.Duration // on average
 
 	mu   sync.Mutex
 	seen []sight
@@ -54,7 +55,7 @@ type session struct {
 }
 
 // startSessions makes the table and lets n clients begin.
-func startSessions(ctx context.Context, dsn string, n int) (*sessions, error) {
+func startSessions(ctx context.Context, dsn string, n int, think time.Duration) (*sessions, error) {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func startSessions(ctx context.Context, dsn string, n int) (*sessions, error) {
 		return nil, fmt.Errorf("the sessions' table: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	g := &sessions{cancel: cancel}
+	g := &sessions{cancel: cancel, think: think}
 	for i := range n {
 		s := &session{group: g, id: i, dsn: dsn}
 		g.done.Go(func() { s.run(ctx) })
@@ -78,6 +79,9 @@ func (g *sessions) stop() {
 	g.done.Wait()
 }
 
+// pause is half to one and a half of the mean: clients that were all held once would else write in step from then on.
+func (g *sessions) pause() time.Duration { return g.think/2 + rand.N(g.think) }
+
 func (g *sessions) note(s sight) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,7 +90,7 @@ func (g *sessions) note(s sight) {
 
 func (s *session) run(ctx context.Context) {
 	defer func() { s.drop() }()
-	for sleep(ctx, think) == nil {
+	for sleep(ctx, s.group.pause()) == nil {
 		if s.conn != nil && s.hungUp() {
 			s.saw(sawLostIdle, "the other end hung up")
 			s.drop()

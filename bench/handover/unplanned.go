@@ -22,7 +22,7 @@ func unplanned(ctx context.Context, b *bench, out *result) error {
 	idle := report.NewFigure("postmaster killed: connections lost outside of one", "", report.AtMost(0).Worst())
 	fresh := report.NewFigure("postmaster killed: connections dropped before their statement reached a server", "", report.AtMost(0).Worst())
 	refused := report.NewFigure("postmaster killed: statements failed, connection kept", "", report.Target{})
-	g, err := startSessions(ctx, b.herd.dsn(), b.o.load.Clients)
+	g, err := startSessions(ctx, b.herd.dsn(), b.o.load.Clients, b.o.think)
 	if err != nil {
 		return err
 	}
