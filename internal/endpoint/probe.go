@@ -79,8 +79,10 @@ func (p *probe) run(ctx context.Context) {
 		session.Close()
 		// One session may be ended by whoever likes to. Only when no other can be had is the server down; but
 		// one that ends each at once is not up either, and is not to be asked without a rest.
-		if brief++; p.now().Sub(began) >= settledAfter {
+		if p.now().Sub(began) >= settledAfter {
 			brief = 0
+		} else {
+			brief++
 		}
 		if lost = true; brief > 1 {
 			_ = p.pause(ctx, nil, redialHurry)

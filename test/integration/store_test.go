@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -35,24 +36,19 @@ type operation struct {
 // withStore calls f with a client of the embedded store of the first member that runs
 // one; it gives false when none answers.
 func (c *cluster) withStore(f func(ctx context.Context, store *clientv3.Client) bool) bool {
-	for _, m := range c.members {
-		if !m.running() {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		store, err := m.dialStore(ctx)
-		if err != nil {
-			cancel()
-			continue
-		}
-		ok := f(ctx, store.Client())
-		cancel()
-		_ = store.Close()
-		if ok {
-			return true
-		}
+	return slices.ContainsFunc(c.members, func(m *member) bool { return m.running() && m.withStore(f) })
+}
+
+// withStore does the same with the member's own store, for two seconds at most.
+func (m *member) withStore(f func(ctx context.Context, store *clientv3.Client) bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	store, err := m.dialStore(ctx)
+	if err != nil {
+		return false
 	}
-	return false
+	defer store.Close()
+	return f(ctx, store.Client())
 }
 
 func (m *member) dialStore(ctx context.Context) (*etcd.Store, error) {
@@ -132,14 +128,9 @@ func (m *member) votes() (yes bool) {
 func (m *member) waitStore() {
 	m.c.t.Helper()
 	m.c.wait(20*time.Second, "the store of "+m.name+" has a leader", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		store, err := m.dialStore(ctx)
-		if err != nil {
-			return false
-		}
-		defer store.Close()
-		_, err = store.Client().Get(ctx, "/pgherd/")
-		return err == nil
+		return m.withStore(func(ctx context.Context, store *clientv3.Client) bool {
+			_, err := store.Get(ctx, "/pgherd/")
+			return err == nil
+		})
 	})
 }
